@@ -1,0 +1,48 @@
+"""Settings: one frozen object read from the environment, passed down, never a global."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from raywf.errors import InvalidInput
+
+DEFAULT_STORE = "sqlite:///.raywf/raywf.db"
+INLINE_LIMIT = 64 * 1024
+"""Values up to this many bytes travel inline; bigger ones become a ``DataRef``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """``lease_s``: how long an owner that fell silent keeps its shards. ``workflow_actors``: None decides by the store."""
+
+    store: str = DEFAULT_STORE
+    lease_s: float = 3.0
+    workflow_actors: int | None = None
+    inbox_poll_s: float = 0.1
+    max_threads: int = 32
+    rows_per_commit: int = 4000
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str], store: str | None = None) -> Settings:
+        """Read ``RAYWF_STORE``, ``RAYWF_LEASE_S``, ``RAYWF_WORKFLOW_ACTORS``, ``RAYWF_MAX_THREADS``."""
+        actors = env.get("RAYWF_WORKFLOW_ACTORS")
+        return cls(
+            store=store or env.get("RAYWF_STORE") or DEFAULT_STORE,
+            lease_s=_number(env, "RAYWF_LEASE_S", 3.0, 0.5, 300),
+            workflow_actors=None if not actors else int(_number(env, "RAYWF_WORKFLOW_ACTORS", 1, 1, 256)),
+            max_threads=int(_number(env, "RAYWF_MAX_THREADS", 32, 1, 4096)),
+        )
+
+
+def _number(env: Mapping[str, str], name: str, default: float, low: float, high: float) -> float:
+    text = env.get(name)
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not low <= value <= high:
+        raise InvalidInput(f"{name}={text!r} is not a number from {low:g} to {high:g}: correct or unset it")
+    return value

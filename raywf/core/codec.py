@@ -1,0 +1,137 @@
+"""History events as journal records and back, with a version on every record.
+
+A record is ``(kind, task, attempt, data)``. ``kind`` is the event's name in snake case; when a kind's ``data`` changes
+its shape the kind becomes ``name@2`` and ``_UPCASTERS`` gains a function from the old data to the new one, so that old
+histories stay readable for ever (tests/golden keeps some of each).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from raywf.core import events as ev
+from raywf.core.failures import Failure
+
+Record: TypeAlias = tuple[str, str | None, int | None, bytes | None]
+"""kind, task address, attempt, data."""
+
+
+def _dump(**fields: Any) -> bytes:
+    return json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode()
+
+
+def _bytes(value: str | None) -> bytes | None:
+    return None if value is None else value.encode()
+
+
+def to_record(event: ev.Event) -> Record:
+    """The journal record of an event."""
+    match event:
+        case ev.TaskCompleted(task, attempt, value):
+            return "task_completed", task, attempt, value
+        case ev.ExecutionStarted(input_):
+            return "execution_started", None, None, input_
+        case ev.ExecutionCompleted(value):
+            return "execution_completed", None, None, value
+        case ev.AttemptStarted(task, attempt):
+            return "attempt_started", task, attempt, None
+        case ev.AttemptFailed(task, failure, attempt, retry_at):
+            return "attempt_failed", task, attempt, _dump(failure=failure.to_data(), retry_at=retry_at)
+        case ev.AttemptLost(task, attempt, reason, counted):
+            return "attempt_lost", task, attempt, _dump(reason=reason, counted=counted)
+        case ev.AttemptCancelled(task, attempt):
+            return "attempt_cancelled", task, attempt, None
+        case ev.MapStarted(task, width):
+            return "map_started", task, None, _dump(width=width)
+        case ev.BranchTaken(task, side):
+            return "branch_taken", task, None, _dump(side=side)
+        case ev.TimerStarted(task, due_at, value):
+            return "timer_started", task, None, _dump(due_at=due_at, value=_text(value))
+        case ev.SignalAwaited(task, name, due, default):
+            return "signal_awaited", task, None, _dump(name=name, due_at=due, default=_text(default))
+        case ev.ApprovalRequested():
+            return "approval_requested", event.task, None, _approval_data(event)
+        case ev.ChildStarted(task, child):
+            return "child_started", task, None, _dump(child=child)
+        case ev.TimerFired(task):
+            return "timer_fired", task, None, None
+        case ev.SignalReceived(name, value, id_):
+            return "signal_received", None, None, _dump(name=name, value=_text(value), id=id_)
+        case ev.ApprovalDecided(task, approved, comment, id_):
+            return "approval_decided", task, None, _dump(approved=approved, comment=comment, id=id_)
+        case ev.CancelRequested(reason):
+            return "cancel_requested", None, None, _dump(reason=reason)
+        case ev.DeadlineExceeded(deadline):
+            return "deadline_exceeded", None, None, _dump(deadline=deadline)
+        case ev.ExecutionFailed(task, failure):
+            return "execution_failed", task, None, _dump(failure=failure.to_data())
+        case ev.ExecutionCancelled(reason):
+            return "execution_cancelled", None, None, _dump(reason=reason)
+
+
+def _approval_data(event: ev.ApprovalRequested) -> bytes:
+    return _dump(
+        prompt=event.prompt,
+        data=_text(event.data),
+        due_at=event.due_at,
+        on_reject=_text(event.on_reject),
+        on_timeout=_text(event.on_timeout),
+    )
+
+
+_Reader: TypeAlias = Callable[[Any, Any, Any], ev.Event]
+
+_VALUES: dict[str, Callable[[Any, Any, bytes], ev.Event]] = {
+    "task_completed": ev.TaskCompleted,
+    "execution_started": lambda task, attempt, data: ev.ExecutionStarted(data),
+    "execution_completed": lambda task, attempt, data: ev.ExecutionCompleted(data),
+}
+"""Kinds whose data is an encoded value and not a JSON object of fields."""
+
+_READERS: dict[str, _Reader] = {
+    "attempt_started": lambda task, attempt, d: ev.AttemptStarted(task, attempt),
+    "attempt_failed": lambda task, attempt, d: ev.AttemptFailed(
+        task, Failure.from_data(d["failure"]), attempt, d["retry_at"]
+    ),
+    "attempt_lost": lambda task, attempt, d: ev.AttemptLost(task, attempt, d["reason"], d["counted"]),
+    "attempt_cancelled": lambda task, attempt, d: ev.AttemptCancelled(task, attempt),
+    "map_started": lambda task, attempt, d: ev.MapStarted(task, d["width"]),
+    "branch_taken": lambda task, attempt, d: ev.BranchTaken(task, d["side"]),
+    "timer_started": lambda task, attempt, d: ev.TimerStarted(task, d["due_at"], d["value"].encode()),
+    "signal_awaited": lambda task, attempt, d: ev.SignalAwaited(task, d["name"], d["due_at"], _bytes(d["default"])),
+    "approval_requested": lambda task, attempt, d: ev.ApprovalRequested(
+        task, d["prompt"], d["data"].encode(), d["due_at"], _bytes(d["on_reject"]), _bytes(d["on_timeout"])
+    ),
+    "child_started": lambda task, attempt, d: ev.ChildStarted(task, d["child"]),
+    "timer_fired": lambda task, attempt, d: ev.TimerFired(task),
+    "signal_received": lambda task, attempt, d: ev.SignalReceived(d["name"], d["value"].encode(), d["id"]),
+    "approval_decided": lambda task, attempt, d: ev.ApprovalDecided(task, d["approved"], d["comment"], d["id"]),
+    "cancel_requested": lambda task, attempt, d: ev.CancelRequested(d["reason"]),
+    "deadline_exceeded": lambda task, attempt, d: ev.DeadlineExceeded(d["deadline"]),
+    "execution_failed": lambda task, attempt, d: ev.ExecutionFailed(task, Failure.from_data(d["failure"])),
+    "execution_cancelled": lambda task, attempt, d: ev.ExecutionCancelled(d["reason"]),
+}
+
+_UPCASTERS: dict[str, tuple[str, Callable[[Any], Any]]] = {}
+"""Old kind -> (the kind that followed it, a function from its data to the new data)."""
+
+
+def from_record(kind: str, task: str | None, attempt: int | None, data: bytes | None) -> ev.Event:
+    """The event of a journal record, of this version or an older one. Raises ``ValueError`` for an unknown kind."""
+    plain = _VALUES.get(kind)
+    if plain is not None:
+        return plain(task, attempt, data or b"null")
+    fields = json.loads(data) if data else None
+    while kind in _UPCASTERS:
+        kind, upcast = _UPCASTERS[kind]
+        fields = upcast(fields)
+    reader = _READERS.get(kind)
+    if reader is None:
+        raise ValueError(f"history event of unknown kind {kind!r}: a newer raywf wrote it, so upgrade this one")
+    return reader(task, attempt, fields)

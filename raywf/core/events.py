@@ -1,0 +1,187 @@
+"""History events: one frozen value per fact. What is in the journal is a sequence of these and nothing else.
+
+``task`` is an address: the task's id, or ``name[3]`` for one item of a fan-out. Values are in encoded form (JSON bytes,
+see ``raywf.runtime.values``); the brain never decodes them. Times are seconds since the epoch, UTC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from raywf.core.failures import Failure
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionStarted:
+    """Accepted. ``input`` is a JSON object from parameter to encoded value."""
+
+    input: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptStarted:
+    """An attempt began and did not end within the commit that followed (short attempts leave only their end)."""
+
+    task: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCompleted:
+    task: str
+    attempt: int
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailed:
+    """An attempt failed; ``retry_at`` says when the next begins, None that this was the last."""
+
+    task: str
+    failure: Failure
+    attempt: int
+    retry_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptLost:
+    """The process that ran the attempt went away. ``counted`` losses lead to isolation and then to failure."""
+
+    task: str
+    attempt: int
+    reason: str = ""
+    counted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptCancelled:
+    task: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class MapStarted:
+    """A fan-out knows its width."""
+
+    task: str
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class BranchTaken:
+    """A condition was evaluated: ``side`` True is ``then``."""
+
+    task: str
+    side: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TimerStarted:
+    """A sleep began; it ends at ``due_at`` and gives ``value``."""
+
+    task: str
+    due_at: float
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SignalAwaited:
+    """A task waits for the next signal ``name``. ``default`` None: the timeout fails the task."""
+
+    task: str
+    name: str
+    due_at: float | None = None
+    default: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRequested:
+    """A task waits for a person. ``on_reject`` and ``on_timeout`` None: rejection and timeout fail the task."""
+
+    task: str
+    prompt: str
+    data: bytes
+    due_at: float | None = None
+    on_reject: bytes | None = None
+    on_timeout: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChildStarted:
+    task: str
+    child: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """The time a task waited for has come: a retry, the end of a sleep, the timeout of a wait."""
+
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignalReceived:
+    """``id`` makes a repeat a no-op."""
+
+    name: str
+    value: bytes
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalDecided:
+    task: str
+    approved: bool
+    comment: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested:
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlineExceeded:
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionCompleted:
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionFailed:
+    task: str | None
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionCancelled:
+    reason: str
+
+
+Event: TypeAlias = (
+    ExecutionStarted
+    | AttemptStarted
+    | TaskCompleted
+    | AttemptFailed
+    | AttemptLost
+    | AttemptCancelled
+    | MapStarted
+    | BranchTaken
+    | TimerStarted
+    | SignalAwaited
+    | ApprovalRequested
+    | ChildStarted
+    | TimerFired
+    | SignalReceived
+    | ApprovalDecided
+    | CancelRequested
+    | DeadlineExceeded
+    | ExecutionCompleted
+    | ExecutionFailed
+    | ExecutionCancelled
+)

@@ -1,0 +1,96 @@
+"""A definition made ready to run: tasks in topological order, with what each needs and whom it wakes.
+
+A plan is shared by all executions of one definition and never changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from raywf.core.bindings import Binding
+from raywf.core.retry import NO_RETRY, RetryPolicy
+
+
+class NodeKind(StrEnum):
+    CALL = "call"
+    CHILD = "child"
+    WHEN = "when"
+    GATHER = "gather"
+    SLEEP = "sleep"
+    SIGNAL = "signal"
+    APPROVAL = "approval"
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionRef:
+    """Which function a task calls: ``module:qualname``, and the hash of its source.
+
+    ``by_value`` functions (of ``__main__``, of notebooks, nested ones) cannot be imported: the client sends them.
+    """
+
+    path: str
+    source_hash: str = ""
+    by_value: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOptions:
+    """How a task runs. Times in seconds, memory in bytes."""
+
+    retry: RetryPolicy = NO_RETRY
+    timeout: float | None = None
+    runs_on: str = "actor"
+    num_cpus: float | None = None
+    num_gpus: float | None = None
+    memory: int | None = None
+    resources: tuple[tuple[str, float], ...] = ()
+    effect: str = "at_least_once"
+
+
+DEFAULT_OPTIONS = TaskOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One task of a plan.
+
+    ``needs`` are the tasks that must have completed first, the ``when`` it belongs to included. ``guard`` is that
+    ``when`` and the side (True: then). For a ``when``: ``condition`` decides, ``then`` and ``otherwise`` list the
+    members of each side, ``result_then`` and ``result_otherwise`` give its value once ``needs_then`` or
+    ``needs_otherwise`` have completed.
+    """
+
+    index: int
+    id: str
+    kind: NodeKind
+    needs: tuple[int, ...] = ()
+    dependents: tuple[int, ...] = ()
+    guard: tuple[int, bool] | None = None
+    function: FunctionRef | None = None
+    child: str | None = None
+    args: tuple[Binding, ...] = ()
+    kwargs: tuple[tuple[str, Binding], ...] = ()
+    mapped: bool = False
+    options: TaskOptions = DEFAULT_OPTIONS
+    condition: Binding | None = None
+    then: tuple[int, ...] = ()
+    otherwise: tuple[int, ...] = ()
+    needs_then: tuple[int, ...] = ()
+    needs_otherwise: tuple[int, ...] = ()
+    result_then: Binding | None = None
+    result_otherwise: Binding | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A definition made ready to run. ``definition`` is its content hash; ``index`` maps a task's id to its place."""
+
+    workflow: str
+    version: str
+    definition: str
+    nodes: tuple[Node, ...]
+    result: Binding
+    index: dict[str, int] = field(default_factory=dict)
+    dependents_of_sides: tuple[tuple[int, ...], ...] = ()
+    """For each task, the ``when`` tasks whose value may need it."""

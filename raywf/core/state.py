@@ -1,0 +1,113 @@
+"""The state of one execution, as a value: what its history so far amounts to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+from raywf.core.chunks import Chunks
+from raywf.core.events import ApprovalRequested, BranchTaken, ChildStarted, SignalAwaited, SignalReceived, TimerStarted
+from raywf.core.failures import Failure
+from raywf.core.plan import Plan
+
+
+class ExecutionStatus(StrEnum):
+    PENDING = "pending"
+    RUNNING = "running"
+    WAITING = "waiting"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    COMPENSATING = "compensating"
+
+
+CLOSED = frozenset({ExecutionStatus.COMPLETED, ExecutionStatus.FAILED, ExecutionStatus.CANCELLED})
+
+
+class TaskStatus(StrEnum):
+    PENDING = "pending"
+    READY = "ready"
+    RUNNING = "running"
+    WAITING = "waiting"
+    RETRYING = "retrying"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+
+
+Wait: TypeAlias = TimerStarted | SignalAwaited | ApprovalRequested | ChildStarted | BranchTaken
+
+
+@dataclass(frozen=True, slots=True)
+class TaskState:
+    """One task, or one item of a fan-out.
+
+    ``remaining`` counts what must still complete before the next move; ``attempt`` numbers the attempt that runs or is
+    next; ``failures`` and ``lost`` count how earlier ones ended. ``wait`` is the event that says what is waited for.
+    A fan-out keeps its ``items`` once it is as wide as ``MapStarted`` said.
+    """
+
+    status: TaskStatus
+    remaining: int = 0
+    attempt: int = 0
+    failures: int = 0
+    lost: int = 0
+    value: bytes | None = None
+    failure: Failure | None = None
+    due_at: float | None = None
+    wait: Wait | None = None
+    items: Chunks[TaskState] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """Why an execution is on its way to an end other than completion."""
+
+    status: ExecutionStatus
+    task: str | None = None
+    failure: Failure | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionState:
+    """What the history so far amounts to.
+
+    ``active`` counts tasks and items that are ready, running or retrying; ``waiting`` those that wait for time, a
+    signal or a person; ``left`` the tasks that have not completed and were not skipped. ``signals`` have come and are
+    not taken yet; ``seen`` are the ids of commands already applied.
+    """
+
+    plan: Plan
+    tasks: tuple[TaskState, ...]
+    left: int
+    active: int = 0
+    waiting: int = 0
+    started: bool = False
+    input: bytes = b"{}"
+    signals: tuple[SignalReceived, ...] = ()
+    seen: frozenset[str] = frozenset()
+    closing: Closing | None = None
+    closed: ExecutionStatus | None = None
+    value: bytes | None = None
+
+    @property
+    def status(self) -> ExecutionStatus:
+        if self.closed is not None:
+            return self.closed
+        if not self.started:
+            return ExecutionStatus.PENDING
+        return ExecutionStatus.WAITING if self.waiting and not self.active else ExecutionStatus.RUNNING
+
+
+def result_bytes(state: ExecutionState, task: int) -> bytes:
+    """The encoded result of a completed task. A fan-out's is the list of its items' results."""
+    current = state.tasks[task]
+    if current.items is not None:
+        return b"[" + b",".join(item.value or b"null" for item in current.items) + b"]"
+    if current.value is None:
+        raise LookupError(f"task {state.plan.nodes[task].id!r} has no result: it is {current.status}")
+    return current.value

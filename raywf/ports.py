@@ -1,0 +1,243 @@
+"""The doors to the outside world, as Protocols in the words of our domain.
+
+Each has an in-memory twin that ships with the library, and one contract suite that every implementation passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, runtime_checkable
+
+
+class EventRow(NamedTuple):
+    """One history event in the journal. ``key`` is the execution's, ``seq`` counts from 1 without gaps, ``by`` is who
+    acted (None: the engine)."""
+
+    key: int
+    seq: int
+    at: float
+    by: str | None
+    kind: str
+    task: str | None
+    attempt: int | None
+    data: bytes | None
+
+
+class ExecutionRow(NamedTuple):
+    """One execution in the journal's index.
+
+    ``key`` is a time-ordered 63-bit integer, unique in the store; ``lane`` and ``shard`` say whose lease covers it;
+    ``fingerprint`` hashes workflow and arguments, so that a repeated submit is told from another one.
+    ``waiting_for`` says in words what a waiting execution waits for.
+    """
+
+    key: int
+    id: str
+    namespace: str
+    lane: str
+    shard: int
+    workflow: str
+    version: str
+    definition: str
+    fingerprint: str
+    status: str
+    priority: int
+    parent: str | None
+    tags: Mapping[str, str]
+    created_at: float
+    deadline: float | None
+    traceparent: str | None
+    ended_at: float | None = None
+    waiting_for: str | None = None
+
+
+class StatusChange(NamedTuple):
+    key: int
+    status: str
+    ended_at: float | None
+    waiting_for: str | None
+
+
+class DefinitionRow(NamedTuple):
+    """A workflow definition under its content hash; ``body`` is its canonical JSON."""
+
+    hash: str
+    workflow: str
+    version: str
+    body: bytes
+
+
+class InboxRow(NamedTuple):
+    """A command to an execution, in order of ``id``. ``command_id`` makes a repeat a no-op.
+
+    ``kind`` is ``signal``, ``approve``, ``reject`` or ``cancel``; ``body`` is a JSON object.
+    """
+
+    id: int
+    namespace: str
+    execution: str
+    lane: str
+    kind: str
+    body: bytes
+    command_id: str
+    by: str | None
+    at: float
+
+
+class OwnerRow(NamedTuple):
+    """Who holds leases. ``expires_at`` is wall time for others to read; the holder measures on a monotonic clock.
+
+    ``spec`` is JSON that tells a supervisor how to start a successor (bundle, Ray address, actor name).
+    """
+
+    owner: str
+    lane: str
+    host: str
+    pid: int
+    spec: bytes
+    started_at: float
+    expires_at: float
+    released: bool
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one commit writes, all or nothing.
+
+    ``epochs`` maps each shard touched to the epoch its owner believes in: the commit fails with ``LeaseLost`` (and
+    writes nothing) if any is no longer true.
+    """
+
+    lane: str
+    owner: str
+    epochs: dict[int, int] = field(default_factory=dict)
+    definitions: list[DefinitionRow] = field(default_factory=list)
+    opened: list[ExecutionRow] = field(default_factory=list)
+    events: list[EventRow] = field(default_factory=list)
+    changed: list[StatusChange] = field(default_factory=list)
+    taken: list[int] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.opened or self.events or self.changed or self.taken or self.definitions)
+
+
+class StoreFacts(NamedTuple):
+    """What a person needs to know about a store: for ``doctor`` and for benchmarks."""
+
+    url: str
+    format: int
+    driver: str
+    details: Mapping[str, str]
+
+
+class Reader(Protocol):
+    """The read side: never blocks the writer, never changes anything, needs no lease.
+
+    Raises ``StoreUnavailable`` when the store is out of reach.
+    """
+
+    async def execution(self, namespace: str, execution_id: str) -> ExecutionRow | None: ...
+
+    async def executions(
+        self,
+        namespace: str,
+        *,
+        status: str | None = None,
+        workflow: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        parent: str | None = None,
+        limit: int = 100,
+        after: str | None = None,
+    ) -> list[ExecutionRow]:
+        """Newest first; ``after`` is the id of the last row of the page before."""
+        ...
+
+    async def existing(self, namespace: str, ids: Sequence[str]) -> dict[str, ExecutionRow]:
+        """Those of ``ids`` that exist."""
+        ...
+
+    async def history(self, key: int, after_seq: int = 0, limit: int | None = None) -> list[EventRow]: ...
+
+    async def closings(self, keys: Sequence[int]) -> dict[int, EventRow]:
+        """The closing event of those executions that have one."""
+        ...
+
+    async def definition(self, hash_: str) -> DefinitionRow | None: ...
+
+    async def count_open(self, namespace: str, lane: str | None = None) -> int: ...
+
+    async def owners(self) -> list[OwnerRow]:
+        """Owners that have not released their leases, live or lapsed."""
+        ...
+
+    async def facts(self) -> StoreFacts: ...
+
+    async def close(self) -> None: ...
+
+
+class Inbox(Protocol):
+    """Where commands wait for the owner of an execution. Needs no engine."""
+
+    async def send(self, row: InboxRow) -> bool:
+        """Store a command (its ``id`` is ignored and given by the store). False: ``command_id`` was there already."""
+        ...
+
+
+@runtime_checkable
+class Journal(Reader, Inbox, Protocol):
+    """The store as an owner of leases sees it. One writer object belongs to one thread's event loop.
+
+    Raises ``StoreUnavailable`` when the store is out of reach, full or read-only, and ``LeaseLost`` when fenced.
+    """
+
+    async def claim(
+        self, owner: OwnerRow, shards: Sequence[int], lease_s: float, *, dead: Sequence[str] = ()
+    ) -> dict[int, int]:
+        """Take the leases of ``shards`` of ``owner.lane`` that are free, lapsed, released or held by one of ``dead``.
+
+        One conditional update; the epoch of each shard taken rises by one. Returns shard -> epoch of what is held now.
+        """
+        ...
+
+    async def renew(self, owner: str, lease_s: float) -> bool:
+        """Move the owner's expiry. False: the owner no longer holds anything."""
+        ...
+
+    async def release(self, owner: str) -> None:
+        """Give all leases up, in good order: what was parked may be taken at once."""
+        ...
+
+    async def commit(self, batch: Batch) -> None:
+        """Write a batch durably, or raise and write nothing."""
+        ...
+
+    def load_open(self, lane: str, shards: Sequence[int]) -> AsyncIterator[tuple[ExecutionRow, list[EventRow]]]:
+        """Every open execution of these shards with its whole history, in order of key."""
+        ...
+
+    async def inbox(self, lane: str, after: int, limit: int = 1000) -> list[InboxRow]:
+        """Commands of a lane, in order. They stay until a batch that has ``taken`` them commits."""
+        ...
+
+
+class Clock(Protocol):
+    """Time, handed in."""
+
+    def now(self) -> float:
+        """Wall time: seconds since the epoch, UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        ...
+
+
+class Entropy(Protocol):
+    """Chance, handed in."""
+
+    def uniform(self) -> float:
+        """Uniform in [0, 1)."""
+        ...
+
+    def bits(self, n: int) -> int: ...
