@@ -1,0 +1,50 @@
+"""What a merge gives: a value, how sure it is, and where it comes from."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+Decision: TypeAlias = Literal["accepted", "escalated", "abstained"]
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A value other than the merged one that somebody voted for; `share` is of the voting weight."""
+
+    value: Any
+    sources: tuple[str, ...]
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """What one source put in; `share` is 0 and `agrees` None for a source that was not counted."""
+
+    source: str
+    value: Any
+    confidence: float | None
+    share: float
+    agrees: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class AggregateResult:
+    """One merged answer.
+
+    `value` is None and the decision "abstained" when no source voted. `confidence` is the merged probability that the
+    value is right; while `calibrated` is False it was never compared with gold answers, so read it as an order, not as
+    a frequency. `agreement` is the share of the voting weight whose own value is the merged one. `quality` is how
+    good the evidence is, whatever the strategy: the mean probability the voters themselves give to the value (a bare
+    vote is 1 or 0), times the share of the sources asked that voted. `probs` is the merged distribution, likeliest
+    first, as pairs that a `Candidate` takes. `conflicts` come by falling share, `provenance` by source name.
+    """
+
+    value: Any
+    confidence: float
+    calibrated: bool
+    quality: float
+    agreement: float
+    conflicts: tuple[Conflict, ...]
+    provenance: tuple[Contribution, ...]
+    decision: Decision
+    strategy: str
+    probs: tuple[tuple[Any, float], ...]
