@@ -14,7 +14,7 @@ INLINE_LIMIT = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """``lease_s``: how long an owner that fell silent keeps its shards. ``workflow_actors``: None decides by the store."""
+    """``lease_s``: how long a silent owner keeps its shards. ``workflow_actors``: None decides by the store."""
 
     store: str = DEFAULT_STORE
     lease_s: float = 3.0
