@@ -55,9 +55,8 @@ def test_every_node_installs_this_version_with_the_versions_tested_together(name
     commands = " ".join(variant(name)["setup_commands"])
     assert f"raywf[cluster]=={project['version']}" in commands
     assert "cluster" in project["optional-dependencies"]
-    assert "-c ~/raywf-constraints.txt" in commands
-    for source in variant(name)["file_mounts"].values():
-        assert source.startswith("~") or source == "dist" or (ROOT / source).exists()
+    assert "-c ~/raywf-dist/constraints.txt" in commands
+    assert set(variant(name)["file_mounts"].values()) == {"dist", "~/.ray/auth_token"}
 
 
 @pytest.mark.parametrize("name", ["local", "aws"])
