@@ -27,6 +27,9 @@ SAME = {"nb": "no", "nn": "no", "zh-cn": "zh", "zh-tw": "zh", "zh-hant": "zh", "
 SMALLEST = 1e-6
 """Below this a probability is noise; dropping it keeps what travels between tasks short."""
 
+DIGITS = 9
+"""lingua adds up in the order of a hash map, so its last digits differ from call to call."""
+
 _loading = Lock()
 
 
@@ -90,7 +93,8 @@ def _normalised(found: Iterable[tuple[str, float]]) -> Distribution:
         if len(known) == 2 and known != "un" and probability > SMALLEST:
             mass[known] = mass.get(known, 0.0) + float(probability)
     total = math.fsum(mass.values())
-    return {code: value / total for code, value in sorted(mass.items(), key=lambda item: (-item[1], item[0]))}
+    shares = {code: round(value / total, DIGITS) for code, value in mass.items()}
+    return dict(sorted(shares.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _missing(names: str) -> DemoExtraMissing:

@@ -1,0 +1,165 @@
+"""What the demo prints: tables for a person, one object for `--json`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from raywf.demo.score import Scores, Share
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The facts of one run that are not about quality; `first_s` is the first ticket, which loads the models."""
+
+    id: str
+    store: str
+    namespace: str
+    output: Path
+    first_s: float
+    rest_s: float
+    tickets: int
+    failed: tuple[str, ...]
+    an_execution: str
+    interactive: bool = False
+
+    @property
+    def per_second(self) -> float | None:
+        """Executions per second after the first ticket; None where a person was part of the time."""
+        if self.interactive or self.tickets < 2 or self.rest_s <= 0:
+            return None
+        return (self.tickets - 1) / self.rest_s
+
+    def next_commands(self) -> list[str]:
+        """What to type next; a namespace is shown only where it is not the default one."""
+        where = f" --store {self.store}" + ("" if self.namespace == "default" else f" --namespace {self.namespace}")
+        return [
+            f"raywf ls{where}",
+            f"raywf show {self.an_execution}{where}",
+            "raywf graph raywf.demo.triage:triage",
+        ]
+
+
+def as_json(run: Run, scores: Scores) -> dict[str, Any]:
+    """The same facts for machines; shares are null where there was no truth to compare with."""
+    best = scores.best_source
+    return {
+        "run": run.id,
+        "store": run.store,
+        "namespace": run.namespace,
+        "output": str(run.output),
+        "tickets": run.tickets,
+        "failed": list(run.failed),
+        "first_ticket_s": round(run.first_s, 3),
+        "rest_s": round(run.rest_s, 3),
+        "executions_per_s": None if run.per_second is None else round(run.per_second, 1),
+        "asked": scores.asked,
+        "asked_where_merged_was_wrong": scores.asked_wrong,
+        "accuracy": {
+            "sources": {name: share.rate for name, share in scores.sources.items()},
+            "best_source": best[0] if best else None,
+            "merged": scores.merged.rate,
+            "after_approval": scores.final.rate,
+            "topic": scores.topic.rate,
+            "urgency": scores.urgency.rate,
+        },
+        "calibration_error": scores.calibration_error,
+        "bins": [
+            {
+                "from": one.low,
+                "to": one.high,
+                "tickets": one.share.of,
+                "confidence": one.confidence,
+                "accuracy": one.share.rate,
+            }
+            for one in scores.bins
+        ],
+        "next": run.next_commands(),
+    }
+
+
+def show(console: Console, run: Run, scores: Scores) -> None:
+    """Prints the report."""
+    if scores.merged.of:
+        console.print(language_table(scores))
+        console.print(_verdict(scores))
+        console.print(reliability_table(scores))
+    else:
+        console.print("No truth in the input, so no accuracy: the identifiers are compared with each other only.")
+        console.print(f"All four say the same on {percent(scores.all_agree)} of the tickets.")
+    for name, share in (("Topic", scores.topic), ("Urgency", scores.urgency)):
+        if share.of:
+            console.print(f"{name} by keyword rules: {percent(share)} right.")
+    console.print(_asked(scores))
+    console.print(_speed(run))
+    if run.failed:
+        console.print(
+            f"{len(run.failed)} failed; the first: raywf why {run.failed[0]} --store {run.store}", soft_wrap=True
+        )
+    console.print(f"Rows: {run.output}   Store: {run.store}   Run: {run.id}", soft_wrap=True, highlight=False)
+    console.print("Next:", *run.next_commands(), sep="\n  ", soft_wrap=True, highlight=False)
+
+
+def language_table(scores: Scores) -> Table:
+    """Accuracy of each identifier and of the merged answer, over all tickets and by kind."""
+    table = Table(title=f"Language of {scores.merged.of} tickets: share that is right")
+    table.add_column("source")
+    table.add_column("all", justify="right")
+    for kind, shares in scores.by_kind.items():
+        table.add_column(f"{kind} ({shares['merged'].of})", justify="right")
+    for name, share in scores.sources.items():
+        table.add_row(name, percent(share), *(percent(shares[name]) for shares in scores.by_kind.values()))
+    table.add_section()
+    merged = [percent(shares["merged"]) for shares in scores.by_kind.values()]
+    table.add_row("merged (log pool)", percent(scores.merged), *merged, style="bold")
+    return table
+
+
+def reliability_table(scores: Scores) -> Table:
+    """What the merged confidence claims against how often it is right."""
+    table = Table(title="Does the merged confidence keep its word?")
+    for name in ("confidence", "tickets", "claims", "is right"):
+        table.add_column(name, justify="right")
+    for one in scores.bins:
+        table.add_row(f"{one.low:g} - {one.high:g}", str(one.share.of), f"{one.confidence:.1%}", percent(one.share))
+    if scores.calibration_error is not None:
+        table.caption = f"mean distance {scores.calibration_error:.3f}; not calibrated: no gold answer was used"
+    return table
+
+
+def percent(share: Share) -> str:
+    """ "93.1%", or a dash where nothing could be compared."""
+    return "-" if share.rate is None else f"{share.rate:.1%}"
+
+
+def _verdict(scores: Scores) -> str:
+    best = scores.best_source
+    if best is None:
+        return "No identifier answered."
+    name, share = best
+    difference = scores.merged.right - share.right
+    if difference > 0:
+        return f"Merging beats the best single identifier ({name}) by {difference} of {share.of} tickets."
+    if difference == 0:
+        return f"Merging does as well as the best single identifier ({name}), without knowing which one that is."
+    return (
+        f"Here the best single identifier ({name}) beats merging by {-difference} of {share.of} tickets; "
+        "without gold answers nothing tells beforehand which one it is."
+    )
+
+
+def _asked(scores: Scores) -> str:
+    text = f"A person was asked about {scores.asked} tickets"
+    if not scores.merged.of:
+        return text + "."
+    wrong = scores.merged.of - scores.merged.right
+    return text + f"; among them were {scores.asked_wrong} of the {wrong} that merging had wrong."
+
+
+def _speed(run: Run) -> str:
+    text = f"{run.tickets} executions; the first, which loads the models, took {run.first_s:.1f} s"
+    if run.per_second is None:
+        return text + "."
+    return text + f", the others {run.rest_s:.1f} s: {run.per_second:,.0f} a second."
