@@ -12,6 +12,7 @@ from raywf import task, workflow
 from raywf.demo import identifiers
 
 ACCEPT_AT = 0.7
+UNKNOWN = {"language": "unknown", "confidence": 0.0}
 
 
 @task
@@ -53,21 +54,12 @@ def record(text: str, answer: dict) -> dict:
 
 @workflow(version="1")
 def triage(text: str):
-    votes = {
-        "py3langid": py3langid(text),
-        "lingua": lingua(text),
-        "langdetect": langdetect(text),
-        "pycld2": pycld2(text),
-    }
-    merged = merge(votes)
+    by_name = {"py3langid": py3langid(text), "lingua": lingua(text), "langdetect": langdetect(text)}
+    merged = merge({**by_name, "pycld2": pycld2(text)})
     answer = raywf.when(
         merged["confidence"] < ACCEPT_AT,
         then=lambda: raywf.approval(
-            f"Is this {merged['language']}? {text}",
-            data=merged,
-            timeout=60,
-            on_reject={"language": "unknown", "confidence": 0.0},
-            on_timeout={"language": "unknown", "confidence": 0.0},
+            f"Is this {merged['language']}? {text}", data=merged, timeout=60, on_reject=UNKNOWN, on_timeout=UNKNOWN
         ),
         otherwise=lambda: merged,
     )

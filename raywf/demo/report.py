@@ -63,7 +63,9 @@ def as_json(run: Run, scores: Scores) -> dict[str, Any]:
             "merged": scores.merged.rate,
             "after_approval": scores.final.rate,
             "topic": scores.topic.rate,
+            "topic_commonest_alone": scores.topic_baseline.rate,
             "urgency": scores.urgency.rate,
+            "urgency_commonest_alone": scores.urgency_baseline.rate,
         },
         "calibration_error": scores.calibration_error,
         "bins": [
@@ -89,9 +91,14 @@ def show(console: Console, run: Run, scores: Scores) -> None:
     else:
         console.print("No truth in the input, so no accuracy: the identifiers are compared with each other only.")
         console.print(f"All four say the same on {percent(scores.all_agree)} of the tickets.")
-    for name, share in (("Topic", scores.topic), ("Urgency", scores.urgency)):
+    for name, share, baseline in (
+        ("Topic", scores.topic, scores.topic_baseline),
+        ("Urgency", scores.urgency, scores.urgency_baseline),
+    ):
         if share.of:
-            console.print(f"{name} by keyword rules: {percent(share)} right.")
+            console.print(
+                f"{name} by keyword rules: {percent(share)} right (the commonest alone: {percent(baseline)})."
+            )
     console.print(_asked(scores))
     console.print(_speed(run))
     if run.failed:

@@ -1,6 +1,7 @@
 """How good the answers are, measured on the tickets whose truth is known."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -38,7 +39,10 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """All that the demo reports about quality. `final` is the language after the person, `merged` before."""
+    """All that the demo reports about quality. `final` is the language after the person, `merged` before.
+
+    A baseline is what the commonest label alone gets right.
+    """
 
     sources: dict[str, Share]
     merged: Share
@@ -48,7 +52,9 @@ class Scores:
     bins: tuple[Bin, ...]
     calibration_error: float | None
     topic: Share
+    topic_baseline: Share
     urgency: Share
+    urgency_baseline: Share
     asked: int
     asked_wrong: int
 
@@ -75,7 +81,9 @@ def score(tickets: Sequence[Ticket], rows: Sequence[Row | None]) -> Scores:
         bins=bins,
         calibration_error=_calibration_error(bins),
         topic=_share(row["topic"] == ticket.topic for ticket, row in pairs if ticket.topic),
+        topic_baseline=_commonest([ticket.topic for ticket, _ in pairs if ticket.topic]),
         urgency=_share(row["urgency"] == ticket.urgency for ticket, row in pairs if ticket.urgency),
+        urgency_baseline=_commonest([ticket.urgency for ticket, _ in pairs if ticket.urgency]),
         asked=sum(bool(row["asked"]) for _, row in pairs),
         asked_wrong=sum(bool(row["asked"]) and row["merged_language"] != ticket.language for ticket, row in told),
     )
@@ -84,6 +92,11 @@ def score(tickets: Sequence[Ticket], rows: Sequence[Row | None]) -> Scores:
 def _share(hits: Iterable[bool]) -> Share:
     found = list(hits)
     return Share(sum(found), len(found))
+
+
+def _commonest(truths: Sequence[str]) -> Share:
+    """What always giving the commonest label would get right: the least that rules must beat to be worth anything."""
+    return Share(max(Counter(truths).values(), default=0), len(truths))
 
 
 def _merged(told: Sequence[tuple[Ticket, Row]]) -> Share:

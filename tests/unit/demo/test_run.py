@@ -139,7 +139,7 @@ def test_with_truth_the_accuracies_are_shown(stage: Stage) -> None:
     shown = stage.out.getvalue()
     assert "merged (log pool)" in shown
     assert "beats merging by 1 of 2" in shown, "where the best single source wins, the demo says so"
-    assert "Topic by keyword rules: 50.0% right." in shown
+    assert "Topic by keyword rules: 50.0% right (the commonest alone: 50.0%)." in shown
     assert "Urgency" not in shown
 
 
