@@ -37,13 +37,10 @@ def pycld2(text: str) -> dict[str, float]:
 
 @task
 def merge(votes: dict[str, dict[str, float]]) -> dict:
-    candidates = [
-        raywf.Candidate(
-            value=next(iter(probs), None), source=source, probs=probs or None
-        )  # likeliest first; {} abstains
+    result = raywf.ResultAggregator(strategy="log_pool", accept_at=ACCEPT_AT).merge(
+        raywf.Candidate(max(probs, key=probs.get, default=None), source, probs=probs or None)  # {} abstains
         for source, probs in votes.items()
-    ]
-    result = raywf.ResultAggregator(strategy="log_pool", accept_at=ACCEPT_AT).merge(candidates)
+    )
     return {"language": result.value, "confidence": result.confidence}
 
 

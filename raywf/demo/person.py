@@ -31,7 +31,7 @@ def at_the_terminal(console: Console, read: Callable[[str], str] | None = None) 
     def person(handle: Any, ticket: Ticket) -> None:
         merged = handle.describe().results.get("merge_language") or {}
         console.print(f"\n[bold]{escape(ticket.text)}[/bold]")
-        for language, probability in (merged.get("candidates") or {}).items():
+        for language, probability in sorted((merged.get("candidates") or {}).items(), key=lambda item: -item[1]):
             console.print(f"  {language}  {probability:.0%}")
         said = "  ".join(f"{source}: {vote or '-'}" for source, vote in (merged.get("votes") or {}).items())
         console.print(f"  {said}", highlight=False)
