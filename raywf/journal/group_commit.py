@@ -1,0 +1,257 @@
+"""The group commit: how thousands of executions share one write to disk.
+
+::
+
+      turns of the loop                 the buffer                          the store
+    ┌────────────────────┐   add_*   ┌──────────────┐   commit (one at  ┌────────────┐
+    │ step → events      │ ────────> │ next segment │    a time)        │ epochs     │
+    │ on_durable(effects)│           ├──────────────┤ ────────────────> │ asserted,  │
+    │ no await in a turn │ <──────── │ on its way   │ <──────────────── │ rows on    │
+    └────────────────────┘ callbacks └──────────────┘   on disk         │ disk       │
+                                                                        └────────────┘
+
+**Pace.** No timer. A commit starts as soon as the last one is on disk and takes along whatever came meanwhile: alone, an
+execution waits for one write; in a crowd, thousands share it. ``rows_per_commit`` bounds a commit for the sake of those
+who wait for it; the buffer is cut only where ``on_durable`` was called, so a turn that calls it last stays in one piece.
+
+**Authority.** The store. Nothing added here is true until its commit is on disk; whoever must act on it (start a task,
+answer a caller) says so with ``on_durable`` and is called afterwards, in order. A row is written under the epoch that its
+shard had *when the row was added*: a shard that was lost and won again meanwhile does not make old rows good.
+
+**Failure.** ``StoreUnavailable`` (full disk, read-only, busy): ``on_trouble`` hears of it and the same commit is tried
+again, ever more slowly, for as long as it takes; nothing is dropped and no callback runs. ``LeaseLost``: another owner has
+the shards; the buffer stops for good, drops what was never acknowledged and calls ``on_lost``. ``KeysTaken``: another
+lane was first with an execution id; those executions are taken out and told to ``on_refused``, the rest is committed.
+Anything else is a defect: it stops the buffer too, ``drain`` raises it, and the next owner goes on from the journal.
+If the process dies, the journal is what counts: effects of unwritten events never began.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from raywf.errors import LeaseLost, StoreUnavailable
+from raywf.journal.conflicts import KeysTaken
+from raywf.ports import Batch, DefinitionRow, EventRow, ExecutionRow, Journal, StatusChange
+
+log = logging.getLogger(__name__)
+
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 2.0
+
+
+@dataclass(slots=True)
+class _Segment:
+    """What one commit carries, and whom to call when it is on disk."""
+
+    batch: Batch
+    rows: int = 0
+    callbacks: list[Callable[[], None]] = field(default_factory=list)
+
+
+class GroupCommit:
+    """The commit buffer of one workflow actor. Belongs to one event loop; adding never waits.
+
+    ``epochs`` is the owner's live map from shard to epoch. ``on_lost(shards)`` is called once, when this owner must stop;
+    ``on_trouble(error)`` with each failed try, and with None when writing works again; ``on_refused(keys)`` for new
+    executions whose id is taken.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        owner: str,
+        lane: str,
+        epochs: Mapping[int, int],
+        *,
+        rows_per_commit: int = 4000,
+        on_lost: Callable[[tuple[int, ...]], None] = lambda shards: None,
+        on_trouble: Callable[[StoreUnavailable | None], None] = lambda error: None,
+        on_refused: Callable[[tuple[int, ...]], None] = lambda keys: None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._journal = journal
+        self._owner = owner
+        self._lane = lane
+        self._epochs = epochs
+        self._rows_per_commit = rows_per_commit
+        self._on_lost = on_lost
+        self._on_trouble = on_trouble
+        self._on_refused = on_refused
+        self._sleep = sleep
+        self._segments: deque[_Segment] = deque([self._new_segment()])
+        self._committing = False
+        self._stopped: BaseException | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._wake: asyncio.Future[None] | None = None
+        self._idle: list[asyncio.Future[None]] = []
+
+    # -- adding: synchronous, within a turn ----------------------------------------------------------------------
+
+    def add_events(self, shard: int, rows: Iterable[EventRow]) -> None:
+        """History events of one execution of ``shard``."""
+        segment = self._segment(shard)
+        events = segment.batch.events
+        before = len(events)
+        events.extend(rows)
+        segment.rows += len(events) - before
+
+    def add_opened(self, row: ExecutionRow, definition: DefinitionRow | None = None) -> None:
+        """A new execution; its definition, if it may be new to the store."""
+        segment = self._segment(row.shard)
+        segment.batch.opened.append(row)
+        segment.rows += 2
+        if definition is not None:
+            segment.batch.definitions.append(definition)
+
+    def add_changed(self, shard: int, change: StatusChange) -> None:
+        """A new status for an execution of ``shard``."""
+        segment = self._segment(shard)
+        segment.batch.changed.append(change)
+        segment.rows += 1
+
+    def add_taken(self, command: int) -> None:
+        """A command of the inbox whose outcome is in this turn's events."""
+        segment = self._segment(None)
+        segment.batch.taken.append(command)
+        segment.rows += 1
+
+    def on_durable(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` once everything added before is on disk. Callbacks run in order and must not raise."""
+        segment = self._segment(None)
+        segment.callbacks.append(callback)
+        if segment.rows >= self._rows_per_commit:
+            self._segments.append(self._new_segment())
+
+    @property
+    def waiting_rows(self) -> int:
+        """Rows that are not on disk yet: how far the disk is behind."""
+        return sum(segment.rows for segment in self._segments)
+
+    @property
+    def stopped(self) -> BaseException | None:
+        """Why nothing more is written, or None while all is well."""
+        return self._stopped
+
+    # -- waiting -------------------------------------------------------------------------------------------------
+
+    async def drain(self) -> None:
+        """Wait until everything added so far is on disk and its callbacks have run. Raises what stopped the buffer."""
+        while self._stopped is None and (self._committing or not self._is_empty()):
+            idle = asyncio.get_running_loop().create_future()
+            self._idle.append(idle)
+            await idle
+        if self._stopped is not None:
+            raise self._stopped
+
+    async def close(self) -> None:
+        """Write what is left, then stop. While the store is out of reach this waits; cancel it to give up."""
+        try:
+            await self.drain()
+        except (LeaseLost, StoreUnavailable):
+            pass  # said already, through on_lost
+        finally:
+            self._stop(StoreUnavailable("this commit buffer is closed: the engine is shutting down."))
+            if self._task is not None:
+                self._task.cancel()
+                await asyncio.wait([self._task])
+
+    # -- the loop that commits -----------------------------------------------------------------------------------
+
+    def _segment(self, shard: int | None) -> _Segment:
+        """The segment that takes the next row, with the epoch that ``shard`` has now."""
+        if self._stopped is not None:
+            raise self._stopped
+        segment = self._segments[-1]
+        if shard is not None and shard not in segment.batch.epochs:
+            epoch = self._epochs.get(shard)
+            if epoch is None:
+                raise LeaseLost(f"owner {self._owner!r} does not hold shard {shard} of lane {self._lane!r}", (shard,))
+            segment.batch.epochs[shard] = epoch
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run(), name="raywf-group-commit")
+        elif self._wake is not None:
+            self._wake.set_result(None)
+            self._wake = None
+        return segment
+
+    def _new_segment(self) -> _Segment:
+        return _Segment(Batch(self._lane, self._owner))
+
+    def _is_empty(self) -> bool:
+        return len(self._segments) == 1 and not self._segments[0].callbacks and not self._segments[0].batch
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                if self._is_empty():
+                    await self._next_row()
+                self._committing = True
+                segment = self._segments[0]
+                if len(self._segments) == 1:
+                    self._segments.append(self._new_segment())
+                await self._commit(segment.batch)
+                self._segments.popleft()
+                for callback in segment.callbacks:
+                    callback()
+                self._committing = False
+                if self._is_empty():
+                    self._release_waiters()
+                await asyncio.sleep(0)  # the loop's turn: what becomes ready now goes with the next commit
+        except asyncio.CancelledError:
+            raise
+        except LeaseLost as error:
+            self._stop(error)
+            self._on_lost(error.shards)
+        except BaseException as error:
+            log.exception("the commit buffer of owner %s stops: this is a defect of raywf", self._owner)
+            self._stop(error)
+            self._on_lost(tuple(self._epochs))
+
+    async def _next_row(self) -> None:
+        self._wake = asyncio.get_running_loop().create_future()
+        await self._wake
+
+    async def _commit(self, batch: Batch) -> None:
+        pause_s = _FIRST_PAUSE_S
+        troubled = False
+        while batch:
+            try:
+                await self._journal.commit(batch)
+            except KeysTaken as error:
+                for segment in self._segments:
+                    _without(segment.batch, error.keys)
+                self._on_refused(error.keys)
+                continue
+            except StoreUnavailable as error:
+                troubled = True
+                self._on_trouble(error)
+                await self._sleep(pause_s)
+                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+                continue
+            break
+        if troubled:
+            self._on_trouble(None)
+
+    def _stop(self, reason: BaseException) -> None:
+        if self._stopped is None:
+            self._stopped = reason
+        self._release_waiters()
+
+    def _release_waiters(self) -> None:
+        waiters, self._idle = self._idle, []
+        for idle in waiters:
+            if not idle.done():
+                idle.set_result(None)
+
+
+def _without(batch: Batch, keys: tuple[int, ...]) -> None:
+    """Take executions out of a batch, with all that was written about them."""
+    out = frozenset(keys)
+    batch.opened = [row for row in batch.opened if row.key not in out]
+    batch.events = [row for row in batch.events if row.key not in out]
+    batch.changed = [row for row in batch.changed if row.key not in out]

@@ -1,0 +1,279 @@
+"""The journal's twin in memory: the same promises, save that they end with the process. For tests and for the clock
+that jumps.
+
+A store has a name and lives as long as the process does; every journal, inbox or reader opened on ``memory://name``
+sees it, from any thread. Rows go in and out as values: nothing handed out changes later.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from raywf.errors import LeaseLost, StoreUnavailable
+from raywf.journal.clock import SystemClock
+from raywf.journal.conflicts import KeysTaken
+from raywf.ports import (
+    Batch,
+    Clock,
+    DefinitionRow,
+    EventRow,
+    ExecutionRow,
+    InboxRow,
+    OwnerRow,
+    StatusChange,
+    StoreFacts,
+)
+
+
+@dataclass(slots=True)
+class MemoryStore:
+    """What SQLite's tables are to ``sqlite``."""
+
+    definitions: dict[str, DefinitionRow] = field(default_factory=dict)
+    executions: dict[int, ExecutionRow] = field(default_factory=dict)
+    keys: dict[tuple[str, str], int] = field(default_factory=dict)
+    events: dict[int, dict[int, EventRow]] = field(default_factory=dict)
+    owners: dict[str, OwnerRow] = field(default_factory=dict)
+    leases: dict[tuple[str, int], tuple[str, int]] = field(default_factory=dict)
+    inbox: list[InboxRow] = field(default_factory=list)
+    taken: set[int] = field(default_factory=set)
+    commands: set[tuple[str, str, str]] = field(default_factory=set)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+
+_STORES: dict[str, MemoryStore] = {}
+
+
+def forget(name: str) -> None:
+    """Drop a store, as deleting the file would."""
+    _STORES.pop(name, None)
+
+
+class MemoryJournal:
+    """All three doors to a store in memory. ``create=False`` refuses a name that nobody has used yet."""
+
+    def __init__(self, name: str = "", *, clock: Clock | None = None, create: bool = True) -> None:
+        if not create and name not in _STORES:
+            raise StoreUnavailable(
+                f"there is no store memory://{name} in this process: open_journal makes one, and it ends with the process."
+            )
+        self._url = f"memory://{name}"
+        self._store: MemoryStore | None = _STORES.setdefault(name, MemoryStore()) if name else MemoryStore()
+        self._clock = clock or SystemClock()
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    async def execution(self, namespace: str, execution_id: str) -> ExecutionRow | None:
+        store = self._open()
+        with store.lock:
+            key = store.keys.get((namespace, execution_id))
+            return None if key is None else _copy(store.executions[key])
+
+    async def executions(
+        self,
+        namespace: str,
+        *,
+        status: str | None = None,
+        workflow: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        parent: str | None = None,
+        limit: int = 100,
+        after: str | None = None,
+    ) -> list[ExecutionRow]:
+        store = self._open()
+        with store.lock:
+            before = store.keys.get((namespace, after)) if after is not None else None
+            found = (
+                _copy(row)
+                for key, row in sorted(store.executions.items(), reverse=True)
+                if row.namespace == namespace
+                and (before is None or key < before)
+                and (status is None or row.status == status)
+                and (workflow is None or row.workflow == workflow)
+                and (parent is None or row.parent == parent)
+                and (not tags or tags.items() <= row.tags.items())
+            )
+            return list(islice(found, limit))
+
+    async def existing(self, namespace: str, ids: Sequence[str]) -> dict[str, ExecutionRow]:
+        found = {id_: await self.execution(namespace, id_) for id_ in ids}
+        return {id_: row for id_, row in found.items() if row is not None}
+
+    async def history(self, key: int, after_seq: int = 0, limit: int | None = None) -> list[EventRow]:
+        store = self._open()
+        with store.lock:
+            return list(islice((row for row in _ordered(store, key) if row.seq > after_seq), limit))
+
+    async def closings(self, keys: Sequence[int]) -> dict[int, EventRow]:
+        store = self._open()
+        with store.lock:
+            rows = {key: store.executions[key] for key in keys if key in store.executions}
+            ends = {key: _ordered(store, key) for key, row in rows.items() if row.ended_at is not None}
+            return {key: events[-1] for key, events in ends.items() if events}
+
+    async def definition(self, hash_: str) -> DefinitionRow | None:
+        return self._open().definitions.get(hash_)
+
+    async def count_open(self, namespace: str, lane: str | None = None) -> int:
+        store = self._open()
+        with store.lock:
+            return sum(
+                row.namespace == namespace and row.ended_at is None and (lane is None or row.lane == lane)
+                for row in store.executions.values()
+            )
+
+    async def owners(self) -> list[OwnerRow]:
+        store = self._open()
+        with store.lock:
+            live = [row for row in store.owners.values() if not row.released]
+        return sorted(live, key=lambda row: (row.started_at, row.owner))
+
+    async def facts(self) -> StoreFacts:
+        self._open()
+        return StoreFacts(self._url, 0, "memory", {"shards": "256"})
+
+    async def close(self) -> None:
+        self._store = None
+
+    # -- commands ------------------------------------------------------------------------------------------------
+
+    async def send(self, row: InboxRow) -> bool:
+        store = self._open()
+        with store.lock:
+            command = (row.namespace, row.execution, row.command_id)
+            if command in store.commands:
+                return False
+            store.commands.add(command)
+            store.inbox.append(row._replace(id=len(store.commands)))
+            return True
+
+    async def inbox(self, lane: str, after: int, limit: int = 1000) -> list[InboxRow]:
+        store = self._open()
+        with store.lock:
+            return list(islice((row for row in store.inbox if row.lane == lane and row.id > after), limit))
+
+    # -- leases --------------------------------------------------------------------------------------------------
+
+    async def claim(
+        self, owner: OwnerRow, shards: Sequence[int], lease_s: float, *, dead: Sequence[str] = ()
+    ) -> dict[int, int]:
+        store, now = self._open(), self._clock.now()
+        with store.lock:
+            for shard in dict.fromkeys(shards):
+                holder, epoch = store.leases.get((owner.lane, shard), (None, 0))
+                if holder is None or holder in dead or not _is_live(store, holder, now):
+                    store.leases[owner.lane, shard] = (owner.owner, epoch + 1)
+            held = {shard: store.leases[owner.lane, shard] for shard in sorted(set(shards))}
+            mine = {shard: epoch for shard, (holder, epoch) in held.items() if holder == owner.owner}
+            if mine:
+                store.owners[owner.owner] = owner._replace(expires_at=now + lease_s, released=False)
+                _forget_idle(store, owner)
+            return mine
+
+    async def renew(self, owner: str, lease_s: float) -> bool:
+        store = self._open()
+        with store.lock:
+            row = store.owners.get(owner)
+            if row is None or row.released or not _holds(store, owner):
+                return False
+            store.owners[owner] = row._replace(expires_at=self._clock.now() + lease_s)
+            return True
+
+    async def release(self, owner: str) -> None:
+        store = self._open()
+        with store.lock:
+            if owner in store.owners:
+                store.owners[owner] = store.owners[owner]._replace(released=True)
+
+    # -- writing -------------------------------------------------------------------------------------------------
+
+    async def commit(self, batch: Batch) -> None:
+        store = self._open()
+        with store.lock:
+            _check(store, batch, self._url)
+            for definition in batch.definitions:
+                store.definitions.setdefault(definition.hash, definition)
+            for row in batch.opened:
+                store.executions[row.key] = _copy(row)
+                store.keys[row.namespace, row.id] = row.key
+            for event in batch.events:
+                store.events.setdefault(event.key, {})[event.seq] = EventRow._make(event)
+            for change in batch.changed:
+                _change(store, change)
+            store.taken.update(batch.taken)
+            store.inbox = [row for row in store.inbox if row.id not in store.taken]
+
+    async def load_open(self, lane: str, shards: Sequence[int]) -> AsyncIterator[tuple[ExecutionRow, list[EventRow]]]:
+        store, wanted = self._open(), set(shards)
+        with store.lock:
+            loaded = [
+                (_copy(row), _ordered(store, key))
+                for key, row in sorted(store.executions.items())
+                if row.lane == lane and row.shard in wanted and row.ended_at is None
+            ]
+        for execution in loaded:
+            yield execution
+
+    def _open(self) -> MemoryStore:
+        if self._store is None:
+            raise StoreUnavailable(f"store {self._url}: this connection is closed. Open the store again.")
+        return self._store
+
+
+def _copy(row: ExecutionRow) -> ExecutionRow:
+    return row._replace(tags=dict(row.tags))
+
+
+def _ordered(store: MemoryStore, key: int) -> list[EventRow]:
+    return [row for _, row in sorted(store.events.get(key, {}).items())]
+
+
+def _is_live(store: MemoryStore, owner: str, now: float) -> bool:
+    row = store.owners.get(owner)
+    return row is not None and not row.released and row.expires_at > now
+
+
+def _holds(store: MemoryStore, owner: str) -> bool:
+    return any(holder == owner for holder, _ in store.leases.values())
+
+
+def _forget_idle(store: MemoryStore, claimer: OwnerRow) -> None:
+    for name, row in list(store.owners.items()):
+        if name != claimer.owner and (row.released or row.lane == claimer.lane) and not _holds(store, name):
+            del store.owners[name]
+
+
+def _check(store: MemoryStore, batch: Batch, where: str) -> None:
+    """Everything that may refuse a batch, before anything of it is written."""
+    lost = [s for s, epoch in batch.epochs.items() if store.leases.get((batch.lane, s)) != (batch.owner, epoch)]
+    if lost:
+        raise LeaseLost(f"owner {batch.owner!r} no longer holds shards {sorted(lost)}", tuple(sorted(lost)))
+    taken = tuple(sorted(_taken_keys(store, batch)))
+    if taken:
+        raise KeysTaken(taken, where)
+    new: set[tuple[int, int]] = set()
+    for event in batch.events:
+        place = (event.key, event.seq)
+        if place in new or event.seq in store.events.get(event.key, ()):
+            raise LeaseLost(f"history event {place} is in {where} already", tuple(sorted(batch.epochs)))
+        new.add(place)
+
+
+def _taken_keys(store: MemoryStore, batch: Batch) -> Iterator[int]:
+    seen: set[object] = set()
+    for row in batch.opened:
+        name = (row.namespace, row.id)
+        if row.key in store.executions or name in store.keys or row.key in seen or name in seen:
+            yield row.key
+        seen |= {row.key, name}
+
+
+def _change(store: MemoryStore, change: StatusChange) -> None:
+    row = store.executions.get(change.key)
+    if row is not None:
+        store.executions[change.key] = row._replace(
+            status=change.status, ended_at=change.ended_at, waiting_for=change.waiting_for
+        )

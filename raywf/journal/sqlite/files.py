@@ -1,0 +1,262 @@
+"""A store's file: made whole or not at all, recognised before it is touched, opened in one of three ways.
+
+==========  =======================  ==========================================================
+connection  who                      may
+==========  =======================  ==========================================================
+owner       the engine's process     write, checkpoint
+client      command line, dashboard  write (rows of the inbox); leaves the log to the owner
+reader      everybody                read; never changes a byte of the store
+==========  =======================  ==========================================================
+
+A store is recognised through SQLite itself and never with ``open()``: closing a file drops every POSIX lock that the
+process holds on it, those of its SQLite connections included, and another process would then take the log away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import apsw
+
+from raywf.core.ids import SHARDS
+from raywf.errors import StoreUnavailable
+from raywf.journal.filesystems import refuse_network
+from raywf.journal.sqlite.errors import explain, explained
+from raywf.journal.sqlite.migrations import format_of, load, migrate
+from raywf.journal.sqlite.queries import query
+from raywf.ports import Clock
+
+APPLICATION_ID = 0x72617977
+"""``rayw``, in the header of each of our files."""
+
+_BUSY_MS = 5_000
+_READ_WRITE = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI
+_READ_ONLY = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+
+
+def newest_format() -> int:
+    return len(load())
+
+
+def connect_reader(path: Path) -> apsw.Connection:
+    """A connection that can only read a store of today's format. Raises ``StoreUnavailable`` if there is none."""
+    refuse_network(path)
+    _require(path, recognise(path))
+    with explained(str(path)):
+        db = _open_reader(path)
+        try:
+            _require(path, format_of(db))
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+
+def connect_client(path: Path) -> apsw.Connection:
+    """A connection that may write but leaves the log to the owner: it never checkpoints, not even when it closes."""
+    refuse_network(path)
+    _require(path, recognise(path))
+    with explained(str(path)):
+        db = _open_writer(path)
+        db.wal_autocheckpoint(0)
+        db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        return db
+
+
+def connect_owner(path: Path, clock: Clock) -> apsw.Connection:
+    """A connection that may write and checkpoint. Makes the store if there is none, and migrates an older one."""
+    refuse_network(path)
+    found = recognise(path)
+    if found is None:
+        _create(path, clock)
+    else:
+        _refuse_newer(path, found)
+    with explained(str(path)):
+        db = _open_writer(path)
+        try:
+            _upgrade(db, path, clock)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+
+def recognise(path: Path) -> int | None:
+    """The format of the store at ``path``, None if nothing is there. Raises ``StoreUnavailable`` for anything else.
+
+    Reads the file's header and nothing but the file: no log, no lock, no sidecar is made.
+    """
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreUnavailable(f"store {path}: cannot be reached: {error.strerror}. Check the path.") from error
+    if not path.is_file():
+        raise StoreUnavailable(f"store {path}: this is not a file. Name the file itself: sqlite:///{path}/raywf.db")
+    if size == 0:
+        return None
+    with explained(str(path)):
+        db = apsw.Connection(_uri(path, "ro", immutable=True), flags=_READ_ONLY)
+        try:
+            application, format_ = int(str(db.pragma("application_id"))), format_of(db)
+        finally:
+            db.close()
+    if application != APPLICATION_ID:
+        raise StoreUnavailable(
+            f"store {path}: this is a SQLite file of another program, so it was left as it is. "
+            "Choose another path for the store."
+        )
+    return format_
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode: which file the path names now."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def metadata(db: apsw.Connection) -> dict[str, str]:
+    """What the store says about itself."""
+    return {str(name): str(value) for name, value in db.execute(query("meta"))}
+
+
+def _require(path: Path, format_: int | None) -> None:
+    if format_ is None:
+        raise StoreUnavailable(
+            f"there is no store at {path}. An engine makes one when it first runs (`raywf run …`); "
+            "if yours is elsewhere, name it with --store or RAYWF_STORE."
+        )
+    _refuse_newer(path, format_)
+    if format_ < newest_format():
+        raise StoreUnavailable(
+            f"store {path}: it has format {format_} and this raywf reads format {newest_format()}. "
+            "Start an engine on it once (`raywf.connect()`): that upgrades it."
+        )
+
+
+def _refuse_newer(path: Path, format_: int) -> None:
+    if format_ > newest_format():
+        raise StoreUnavailable(
+            f"store {path}: it has format {format_}, made by a newer raywf; this one knows formats up to "
+            f"{newest_format()}. It was left as it is. Upgrade raywf here, or choose another store."
+        )
+
+
+def _uri(path: Path, mode: str, *, immutable: bool = False) -> str:
+    return f"file:{quote(os.path.abspath(path))}?mode={mode}" + ("&immutable=1" if immutable else "")
+
+
+def _open_reader(path: Path) -> apsw.Connection:
+    db = apsw.Connection(_uri(path, "ro"), flags=_READ_ONLY)
+    db.set_busy_timeout(50)
+    try:
+        format_of(db)
+    except (apsw.CantOpenError, apsw.ReadOnlyError):
+        db.close()
+        # Sidecars cannot be made here. Without a log nobody writes, and the file alone is the whole store.
+        if os.path.exists(f"{path}-wal") and os.path.getsize(f"{path}-wal"):
+            raise
+        db = apsw.Connection(_uri(path, "ro", immutable=True), flags=_READ_ONLY)
+    return db
+
+
+def _open_writer(path: Path) -> apsw.Connection:
+    db = apsw.Connection(_uri(path, "rw"), flags=_READ_WRITE)
+    try:
+        if db.readonly("main"):
+            raise apsw.ReadOnlyError("attempt to write a readonly database")
+        db.set_busy_timeout(_BUSY_MS)
+        db.pragma("synchronous", "full")
+        if sys.platform == "darwin":  # there, fsync alone stops at the disk's cache
+            db.pragma("fullfsync", 1)
+            db.pragma("checkpoint_fullfsync", 1)
+        db.pragma("cache_size", -16_384)
+        db.pragma("temp_store", "memory")
+        if db.pragma("journal_mode") != "wal":
+            db.pragma("journal_mode", "wal")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _upgrade(db: apsw.Connection, path: Path, clock: Clock) -> None:
+    if format_of(db) == newest_format():
+        return
+    with immediate(db):
+        _refuse_newer(path, format_of(db))
+        for owner, _lane, host, pid, _spec, _started, expires_at, _released in db.execute(query("live_owners")):
+            if float(str(expires_at)) > clock.now():
+                raise StoreUnavailable(
+                    f"store {path}: it has an older format and engine {owner} (process {pid} on {host}) works with it. "
+                    "Stop that engine; the next one upgrades the store."
+                )
+        migrate(db, load())
+
+
+@contextlib.contextmanager
+def immediate(db: apsw.Connection) -> Iterator[None]:
+    """A transaction that has the write lock from its first line. Whatever is raised inside, nothing of it is kept."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def _create(path: Path, clock: Clock) -> None:
+    """Build the store beside its place and move it there in one step, so that nobody ever meets half of one."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreUnavailable(f"store {path}: its folder cannot be made: {error.strerror}.") from error
+    built = path.with_name(f"{path.name}.new-{uuid.uuid4().hex}")
+    try:
+        _build(built, clock)
+        _put(built, path)
+    except apsw.Error as error:
+        raise explain(error, str(path)) from error
+    except OSError as error:
+        raise StoreUnavailable(f"store {path}: it cannot be made: {error.strerror}.") from error
+    finally:
+        for name in (built, Path(f"{built}-wal"), Path(f"{built}-shm"), Path(f"{built}-journal")):
+            name.unlink(missing_ok=True)
+
+
+def _build(path: Path, clock: Clock) -> None:
+    db = apsw.Connection(str(path))
+    try:
+        with immediate(db):
+            db.pragma("application_id", APPLICATION_ID)
+            migrate(db, load())
+            facts = {"store_id": uuid.uuid4().hex, "shards": str(SHARDS), "created_at": repr(clock.now())}
+            db.executemany(query("set_meta"), facts.items())
+        db.pragma("journal_mode", "wal")
+    finally:
+        db.close()
+
+
+def _put(built: Path, path: Path) -> None:
+    """Give the finished file its name, unless another process was first. Makers take turns by a lock on the folder."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        if not path.exists() or path.stat().st_size == 0:  # empty: as tempfile makes them
+            os.replace(built, path)
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,143 @@
+"""The SQLite store as its owner and its clients see it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+
+import apsw
+
+from raywf.errors import StoreUnavailable
+from raywf.journal.clock import SystemClock
+from raywf.journal.hosts import this_machine
+from raywf.journal.sqlite import rows, transactions
+from raywf.journal.sqlite.errors import explained
+from raywf.journal.sqlite.files import connect_client, connect_owner, metadata
+from raywf.journal.sqlite.queries import query
+from raywf.journal.sqlite.reader import SqliteReader
+from raywf.journal.sqlite.writer import Writer
+from raywf.ports import Batch, Clock, EventRow, ExecutionRow, InboxRow, OwnerRow
+
+_PER_LOAD = 500
+
+
+class SqliteInbox(SqliteReader):
+    """Reads, and sends commands. Needs no engine, and leaves the log to the owner."""
+
+    def __init__(self, path: Path) -> None:
+        db = connect_client(path)
+        try:
+            super().__init__(path)
+        except BaseException:
+            db.close()
+            raise
+        self._writer = Writer(db, path)
+
+    async def send(self, row: InboxRow) -> bool:
+        return await self._writer.run(lambda db: transactions.send(db, row))
+
+    async def close(self) -> None:
+        await super().close()  # first: the last connection folds the log into the file, and a reader cannot
+        await self._writer.close()
+
+
+class SqliteJournal(SqliteInbox):
+    """The whole store, for an owner of leases. ``store_id`` refuses a file other than the one meant."""
+
+    def __init__(
+        self, path: Path, *, clock: Clock | None = None, store_id: str | None = None, machine: str | None = None
+    ) -> None:
+        self._clock = clock or SystemClock()
+        self._machine = machine or this_machine()
+        if store_id is not None:
+            _refuse_missing(path)
+        self._costs = _Costs()
+        db = connect_owner(path, self._clock)
+        try:
+            if store_id is not None:
+                _refuse_other(path, db, store_id)
+            SqliteReader.__init__(self, path)
+        except BaseException:
+            db.close()
+            raise
+        self._writer = Writer(db, path)
+
+    async def claim(
+        self, owner: OwnerRow, shards: Sequence[int], lease_s: float, *, dead: Sequence[str] = ()
+    ) -> dict[int, int]:
+        now = self._clock.now()
+        until = owner._replace(expires_at=now + lease_s)
+        return await self._writer.run(lambda db: transactions.claim(db, until, shards, dead, now, self._machine))
+
+    async def renew(self, owner: str, lease_s: float) -> bool:
+        until = self._clock.now() + lease_s
+        return await self._writer.run(lambda db: transactions.renew(db, owner, until))
+
+    async def release(self, owner: str) -> None:
+        await self._writer.run(lambda db: db.execute(query("release_owner"), (owner,)))
+
+    async def commit(self, batch: Batch) -> None:
+        count = len(batch.events) + 2 * len(batch.opened) + len(batch.changed) + len(batch.taken)
+        where = str(self._path)
+        await self._writer.run(lambda db: transactions.write_batch(db, batch, where), self._costs.expected_s(count))
+        self._costs.learn(count, self._writer.took_s)
+
+    async def load_open(self, lane: str, shards: Sequence[int]) -> AsyncIterator[tuple[ExecutionRow, list[EventRow]]]:
+        asked = {"lane": lane, "shards": rows.as_json(list(shards))}
+        keys = await self._select("open_keys", asked, itemgetter(0))
+        for start in range(0, len(keys), _PER_LOAD):
+            some = {"keys": rows.as_json(keys[start : start + _PER_LOAD])}
+            for loaded in await self._read(lambda db, some=some: _histories(db, some)):  # type: ignore[misc]
+                yield loaded
+
+    async def inbox(self, lane: str, after: int, limit: int = 1000) -> list[InboxRow]:
+        asked = {"lane": lane, "after": after, "limit": limit}
+        return await self._select("waiting_commands", asked, rows.command)
+
+
+_ONE_HOST = (
+    "A SQLite store serves one machine: keep the workflow actors on the host that has the file, "
+    "or use postgresql:// for a cluster."
+)
+
+
+def _refuse_missing(path: Path) -> None:
+    if not path.exists():
+        raise StoreUnavailable(f"store {path}: this host does not see the engine's file. {_ONE_HOST}")
+
+
+def _refuse_other(path: Path, db: apsw.Connection, store_id: str) -> None:
+    with explained(str(path)):
+        found = metadata(db)["store_id"]
+    if found != store_id:
+        raise StoreUnavailable(
+            f"store {path}: on this host that path is another store ({found[:8]}…) than the engine's "
+            f"({store_id[:8]}…). {_ONE_HOST}"
+        )
+
+
+def _histories(db: apsw.Connection, some: dict[str, str]) -> list[tuple[ExecutionRow, list[EventRow]]]:
+    with db:  # both statements see the same moment
+        opened = [rows.execution(row) for row in db.execute(query("open_executions"), some)]
+        events = map(rows.event, db.execute(query("histories"), some))
+        of = {key: list(found) for key, found in groupby(events, key=itemgetter(0))}
+    return [(row, of.get(row.key, [])) for row in opened]
+
+
+class _Costs:
+    """What a commit is likely to take: so much for any, and so much for each row. Learned as it goes."""
+
+    def __init__(self) -> None:
+        self._any_s = 0.0005
+        self._row_s = 0.000_004
+
+    def expected_s(self, count: int) -> float:
+        return self._any_s + count * self._row_s
+
+    def learn(self, count: int, took_s: float) -> None:
+        if count <= 32:
+            self._any_s += (took_s - count * self._row_s - self._any_s) / 8
+        else:
+            self._row_s += (max(took_s - self._any_s, 0.0) / count - self._row_s) / 8

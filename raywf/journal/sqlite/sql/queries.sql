@@ -1,0 +1,170 @@
+-- Every statement the SQLite journal runs, by name. `/*rows*/` marks the one group that is repeated for many rows.
+
+-- name: insert_definition
+-- A definition is content-addressed: whoever was first is right.
+INSERT INTO definitions (hash, workflow, version, body) VALUES (?, ?, ?, ?) ON CONFLICT (hash) DO NOTHING;
+
+-- name: insert_execution
+INSERT INTO executions (
+    key, id, namespace, lane, shard, workflow, version, definition, fingerprint, status, priority, parent, tags,
+    created_at, deadline, traceparent, ended_at, waiting_for
+) VALUES /*rows*/ (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: insert_event
+INSERT INTO events (key, seq, at, by, kind, task, attempt, data) VALUES /*rows*/ (?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: change_status
+UPDATE executions SET status = v.column2, ended_at = v.column3, waiting_for = v.column4
+FROM (VALUES /*rows*/ (?, ?, ?, ?)) AS v WHERE executions.key = v.column1;
+
+-- name: mark_taken
+UPDATE inbox SET taken = 1, body = NULL WHERE id IN (SELECT value FROM json_each(?));
+
+-- name: lost_shards
+-- Of the shards and epochs a writer believes in (a JSON object), those that are no longer its own.
+SELECT CAST(believed.key AS INTEGER) FROM json_each(:believed) AS believed
+LEFT JOIN leases ON leases.lane = :lane AND leases.shard = CAST(believed.key AS INTEGER)
+WHERE leases.owner IS NOT :owner OR leases.epoch IS NOT believed.value;
+
+-- name: taken_keys
+-- Of new executions (a JSON list of [key, namespace, id]), the keys of those that cannot be stored.
+SELECT value ->> 0 FROM json_each(:opened)
+WHERE EXISTS (SELECT 1 FROM executions WHERE key = value ->> 0)
+   OR EXISTS (SELECT 1 FROM executions WHERE namespace = value ->> 1 AND id = value ->> 2);
+
+-- name: claim_shards
+-- Take what is free, lapsed, released, or held by one of the dead. The epoch of what is taken rises.
+INSERT INTO leases (lane, shard, owner, epoch)
+SELECT :lane, value, :owner, 1 FROM json_each(:shards) WHERE true
+ON CONFLICT (lane, shard) DO UPDATE SET owner = excluded.owner, epoch = leases.epoch + 1
+WHERE leases.owner IN (SELECT value FROM json_each(:dead))
+   OR NOT EXISTS (
+       SELECT 1 FROM owners
+       WHERE owners.owner = leases.owner AND owners.released = 0 AND owners.expires_at > :now
+   );
+
+-- name: held_shards
+SELECT shard, epoch FROM leases
+WHERE lane = :lane AND owner = :owner AND shard IN (SELECT value FROM json_each(:shards)) ORDER BY shard;
+
+-- name: register_owner
+INSERT INTO owners (owner, lane, host, pid, spec, started_at, expires_at, released, machine)
+VALUES (:owner, :lane, :host, :pid, :spec, :started_at, :expires_at, 0, :machine)
+ON CONFLICT (owner) DO UPDATE SET
+    lane = excluded.lane, host = excluded.host, pid = excluded.pid, spec = excluded.spec,
+    started_at = excluded.started_at, expires_at = excluded.expires_at, released = 0, machine = excluded.machine;
+
+-- name: forget_idle_owners
+-- Owners that lost or gave up everything have nothing left to say.
+DELETE FROM owners
+WHERE owner <> :owner AND (released = 1 OR lane = :lane)
+  AND NOT EXISTS (SELECT 1 FROM leases WHERE leases.owner = owners.owner);
+
+-- name: foreign_owner
+-- A live owner under another kernel: SQLite's shared memory does not reach it.
+SELECT owner, host, pid, expires_at FROM owners
+WHERE released = 0 AND expires_at > :now AND machine <> :machine AND owner NOT IN (SELECT value FROM json_each(:dead))
+LIMIT 1;
+
+-- name: renew_owner
+UPDATE owners SET expires_at = :expires_at
+WHERE owner = :owner AND released = 0 AND EXISTS (SELECT 1 FROM leases WHERE leases.owner = :owner);
+
+-- name: release_owner
+UPDATE owners SET released = 1 WHERE owner = ?;
+
+-- name: live_owners
+SELECT owner, lane, host, pid, spec, started_at, expires_at, released FROM owners
+WHERE released = 0 ORDER BY started_at, owner;
+
+-- name: send_command
+INSERT INTO inbox (namespace, execution, lane, kind, body, command_id, by, at)
+VALUES (:namespace, :execution, :lane, :kind, :body, :command_id, :by, :at)
+ON CONFLICT (namespace, execution, command_id) DO NOTHING;
+
+-- name: waiting_commands
+SELECT id, namespace, execution, lane, kind, body, command_id, by, at FROM inbox
+WHERE taken = 0 AND lane = :lane AND id > :after ORDER BY id LIMIT :limit;
+
+-- name: execution_by_id
+SELECT key, id, namespace, lane, shard, workflow, version, definition, fingerprint, status, priority, parent, tags,
+    created_at, deadline, traceparent, ended_at, waiting_for
+FROM executions WHERE namespace = :namespace AND id = :id;
+
+-- name: executions_by_ids
+SELECT key, id, namespace, lane, shard, workflow, version, definition, fingerprint, status, priority, parent, tags,
+    created_at, deadline, traceparent, ended_at, waiting_for
+FROM executions WHERE namespace = :namespace AND id IN (SELECT value FROM json_each(:ids));
+
+-- name: open_keys
+-- Open executions of some shards, in order of key.
+SELECT key FROM executions
+WHERE lane = :lane AND ended_at IS NULL AND shard IN (SELECT value FROM json_each(:shards)) ORDER BY key;
+
+-- name: open_executions
+-- Those of some keys that are still open.
+SELECT key, id, namespace, lane, shard, workflow, version, definition, fingerprint, status, priority, parent, tags,
+    created_at, deadline, traceparent, ended_at, waiting_for
+FROM executions WHERE key IN (SELECT value FROM json_each(:keys)) AND ended_at IS NULL ORDER BY key;
+
+-- name: histories
+SELECT key, seq, at, by, kind, task, attempt, data FROM events
+WHERE key IN (SELECT value FROM json_each(:keys)) ORDER BY key, seq;
+
+-- name: history
+SELECT key, seq, at, by, kind, task, attempt, data FROM events
+WHERE key = :key AND seq > :after ORDER BY seq LIMIT :limit;
+
+-- name: closings
+-- The last event of executions that are closed: nothing follows a closing event.
+SELECT key, seq, at, by, kind, task, attempt, data FROM events
+JOIN (
+    SELECT e.key AS closed, (SELECT max(seq) FROM events WHERE events.key = e.key) AS last
+    FROM json_each(:keys) AS wanted CROSS JOIN executions AS e ON e.key = wanted.value
+    WHERE e.ended_at IS NOT NULL
+) ON events.key = closed AND events.seq = last;
+
+-- name: definition
+SELECT hash, workflow, version, body FROM definitions WHERE hash = ?;
+
+-- name: count_open
+SELECT count(*) FROM executions WHERE namespace = :namespace AND ended_at IS NULL AND (:lane IS NULL OR lane = :lane);
+
+-- name: meta
+SELECT name, value FROM meta;
+
+-- name: set_meta
+INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+
+-- name: list_executions
+-- Newest first. Every filter is off when NULL. `after` is an execution's id.
+SELECT key, id, namespace, lane, shard, workflow, version, definition, fingerprint, status, priority, parent, tags,
+    created_at, deadline, traceparent, ended_at, waiting_for
+FROM executions WHERE namespace = :namespace
+  AND key < coalesce((SELECT key FROM executions WHERE namespace = :namespace AND id = :after), 9223372036854775807)
+  AND (:status IS NULL OR status = :status)
+  AND (:workflow IS NULL OR workflow = :workflow)
+  AND (:tags IS NULL OR NOT EXISTS (
+      SELECT 1 FROM json_each(:tags) AS wanted
+      WHERE NOT EXISTS (
+          SELECT 1 FROM json_each(executions.tags) AS found
+          WHERE found.key = wanted.key AND found.value = wanted.value
+      )
+  ))
+ORDER BY key DESC LIMIT :limit;
+
+-- name: list_children
+SELECT key, id, namespace, lane, shard, workflow, version, definition, fingerprint, status, priority, parent, tags,
+    created_at, deadline, traceparent, ended_at, waiting_for
+FROM executions WHERE namespace = :namespace AND parent = :parent
+  AND key < coalesce((SELECT key FROM executions WHERE namespace = :namespace AND id = :after), 9223372036854775807)
+  AND (:status IS NULL OR status = :status)
+  AND (:workflow IS NULL OR workflow = :workflow)
+  AND (:tags IS NULL OR NOT EXISTS (
+      SELECT 1 FROM json_each(:tags) AS wanted
+      WHERE NOT EXISTS (
+          SELECT 1 FROM json_each(executions.tags) AS found
+          WHERE found.key = wanted.key AND found.value = wanted.value
+      )
+  ))
+ORDER BY key DESC LIMIT :limit;

@@ -1,0 +1,115 @@
+"""What a writer does inside one transaction: each function is called after BEGIN IMMEDIATE and before COMMIT."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import apsw
+
+from raywf.errors import LeaseLost, StoreUnavailable
+from raywf.journal.conflicts import KeysTaken
+from raywf.journal.sqlite import rows
+from raywf.journal.sqlite.queries import query, run_many
+from raywf.ports import Batch, InboxRow, OwnerRow
+
+_NOT_UNIQUE = (apsw.SQLITE_CONSTRAINT_PRIMARYKEY, apsw.SQLITE_CONSTRAINT_UNIQUE, apsw.SQLITE_CONSTRAINT_ROWID)
+
+
+def write_batch(db: apsw.Connection, batch: Batch, where: str) -> None:
+    """Everything of a batch, if its epochs still hold. Raises ``LeaseLost`` or ``KeysTaken``."""
+    if batch.epochs:
+        _assert_epochs(db, batch)
+    if batch.definitions:
+        db.executemany(query("insert_definition"), batch.definitions)
+    if batch.opened:
+        _open(db, batch, where)
+    if batch.events:
+        _append(db, batch, where)
+    if batch.changed:
+        run_many(db, "change_status", list({change.key: change for change in batch.changed}.values()))
+    if batch.taken:
+        db.execute(query("mark_taken"), (rows.as_json(batch.taken),))
+
+
+def _assert_epochs(db: apsw.Connection, batch: Batch) -> None:
+    believed = {"believed": rows.as_json(batch.epochs), "lane": batch.lane, "owner": batch.owner}
+    lost = tuple(sorted(shard for (shard,) in db.execute(query("lost_shards"), believed)))
+    if lost:
+        raise LeaseLost(
+            f"owner {batch.owner!r} no longer holds {len(lost)} shard(s) of lane {batch.lane!r} "
+            f"({', '.join(map(str, lost[:8]))}): another owner took over. Nothing was written.",
+            lost,
+        )
+
+
+def _open(db: apsw.Connection, batch: Batch, where: str) -> None:
+    try:
+        run_many(db, "insert_execution", list(map(rows.from_execution, batch.opened)))
+    except apsw.ConstraintError as error:
+        raise _keys_taken(db, batch, where) or error from error
+
+
+def _keys_taken(db: apsw.Connection, batch: Batch, where: str) -> KeysTaken | None:
+    # Statements before the one that failed stand until the rollback: look with none of ours in the table.
+    db.execute("ROLLBACK")
+    opened = rows.as_json([[row.key, row.namespace, row.id] for row in batch.opened])
+    stored = {key for (key,) in db.execute(query("taken_keys"), {"opened": opened})}
+    seen: set[Any] = set()
+    for row in batch.opened:  # and repeats within the batch: the first one counts
+        names = {row.key, (row.namespace, row.id)}
+        if names & seen:
+            stored.add(row.key)
+        seen |= names
+    return KeysTaken(tuple(sorted(stored)), where) if stored else None
+
+
+def _append(db: apsw.Connection, batch: Batch, where: str) -> None:
+    try:
+        run_many(db, "insert_event", batch.events)
+    except apsw.ConstraintError as error:
+        if getattr(error, "extendedresult", 0) not in _NOT_UNIQUE:
+            raise
+        raise LeaseLost(
+            f"a history event of this commit is in {where} already: another writer went on with the same execution. "
+            "Nothing was written; this owner must stop and read the history again.",
+            tuple(sorted(batch.epochs)),
+        ) from error
+
+
+def claim(
+    db: apsw.Connection, owner: OwnerRow, shards: Sequence[int], dead: Sequence[str], now: float, machine: str
+) -> dict[int, int]:
+    """Take what may be taken; then say who we are, if we hold anything at all."""
+    _refuse_other_machine(db, dead, now, machine)
+    wanted = {"lane": owner.lane, "owner": owner.owner, "shards": rows.as_json(list(shards))}
+    db.execute(query("claim_shards"), wanted | {"dead": rows.as_json(list(dead)), "now": now})
+    held = {int(str(shard)): int(str(epoch)) for shard, epoch in db.execute(query("held_shards"), wanted)}
+    if held:
+        db.execute(query("register_owner"), owner._asdict() | {"machine": machine})
+        db.execute(query("forget_idle_owners"), {"owner": owner.owner, "lane": owner.lane})
+    return held
+
+
+def _refuse_other_machine(db: apsw.Connection, dead: Sequence[str], now: float, machine: str) -> None:
+    asked = {"now": now, "machine": machine, "dead": rows.as_json(list(dead))}
+    for owner, host, pid, expires_at in db.execute(query("foreign_owner"), asked):
+        until = time.strftime("%H:%M:%S UTC", time.gmtime(float(str(expires_at))))
+        raise StoreUnavailable(
+            f"{db.filename}: engine {owner} (process {pid} on host {host}) holds this store until {until} or longer, "
+            "and that is another machine than this one. A SQLite store serves one machine: stop that engine first, "
+            "connect to it, or use postgresql:// for a cluster."
+        )
+
+
+def renew(db: apsw.Connection, owner: str, expires_at: float) -> bool:
+    db.execute(query("renew_owner"), {"owner": owner, "expires_at": expires_at})
+    return db.changes() == 1
+
+
+def send(db: apsw.Connection, row: InboxRow) -> bool:
+    command = row._asdict()
+    del command["id"]
+    db.execute(query("send_command"), command)
+    return db.changes() == 1
