@@ -412,9 +412,7 @@ class _Draft:
             self.waiting -= 1
         else:
             self.active -= 1
-        failed = replace(
-            current, status=TaskStatus.FAILED, failures=current.failures + 1, failure=failure, due_at=None
-        )
+        failed = replace(current, status=TaskStatus.FAILED, failures=current.failures + 1, failure=failure, due_at=None)
         self._put(task, item, failed)
         if item is not None and self.tasks[task].status is TaskStatus.RUNNING:
             self.tasks[task] = replace(self.tasks[task], status=TaskStatus.FAILED, failure=failure)

@@ -1,0 +1,195 @@
+"""``SupervisorActor``: starts workflow actors, adopts those that live, replaces those that die.
+
+One per store and namespace, detached, restarted by Ray without end. It is not needed for executions to go on: owners
+renew their leases straight at the store. When it comes back it reads from the store who ought to be there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from raywf.actors.workflow import WorkflowActor
+from raywf.errors import RaywfError, StoreUnavailable
+from raywf.journal.factory import open_reader
+from raywf.ports import OwnerRow
+from raywf.runtime import ray as adapter
+from raywf.runtime.spec import ActorSpec
+
+log = logging.getLogger("raywf.actors.supervisor")
+NAME = "supervisor"
+DRAIN_S = 10.0
+_PAUSE_S = (0.0, 0.5, 1.0, 2.0, 5.0)
+
+
+@dataclass(slots=True)
+class _Lane:
+    """The actors of a lane, by index. ``members`` holds (spec, handle)."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    members: dict[int, tuple[ActorSpec, Any]] = field(default_factory=dict)
+    failures: int = 0
+
+
+class SupervisorActor:
+    """Keeps the workflow actors of one store and namespace alive."""
+
+    def __init__(self, url: str, namespace: str, ray_namespace: str) -> None:
+        self.url = url
+        self.namespace = namespace
+        self.ray_namespace = ray_namespace
+        self._lanes: dict[str, _Lane] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._adopted = False
+        self._parking = False
+
+    async def ensure(self, wanted: ActorSpec) -> list[str]:
+        """Have the actors of a lane running with this bundle; returns their names by index.
+
+        Raises ``StoreUnavailable`` when the store is held by another engine.
+        """
+        await self._adopt()
+        lane = self._lanes.setdefault(wanted.lane, _Lane())
+        async with lane.lock:
+            current = next((spec for spec, _ in lane.members.values()), None)
+            if current is not None and (current.bundle != wanted.bundle or current.count != wanted.count):
+                await self._retire(lane)
+            for index in range(wanted.count):
+                if index not in lane.members:
+                    await self._start(lane, replace(wanted, index=index), dead=())
+            return [lane.members[index][0].name for index in range(wanted.count)]
+
+    async def members(self, lane: str) -> list[str]:
+        """The names of a lane's actors, once those that died have been replaced."""
+        await self._adopt()
+        found = self._lanes.get(lane)
+        if found is None:
+            return []
+        async with found.lock:
+            return [found.members[index][0].name for index in sorted(found.members)]
+
+    async def park(self) -> int:
+        """Park everything in good order; returns how many executions stay open."""
+        self._parking = True
+        parked = 0
+        for lane in self._lanes.values():
+            async with lane.lock:
+                parked += await self._retire(lane, grace_s=0.0)
+        return parked
+
+    async def stats(self) -> list[dict[str, Any]]:
+        """What each workflow actor says of itself."""
+        await self._adopt()
+        asked = [handle.stats.remote() for lane in self._lanes.values() for _, handle in lane.members.values()]
+        answers = await asyncio.gather(*(_answer(ref) for ref in asked), return_exceptions=True)
+        return [answer for answer in answers if isinstance(answer, dict)]
+
+    # starting and replacing
+
+    async def _start(self, lane: _Lane, spec: ActorSpec, dead: tuple[str, ...]) -> None:
+        spec = spec.incarnation(uuid.uuid4().hex[:8])
+        handle = adapter.spawn(WorkflowActor, spec.name, self.ray_namespace, (spec,), max_restarts=0)
+        try:
+            await handle.begin.remote(dead)
+        except Exception as error:
+            adapter.kill(handle)
+            cause = getattr(error, "cause", None)
+            if isinstance(cause, RaywfError):
+                raise cause from None
+            raise StoreUnavailable(f"a workflow actor could not start: {type(error).__name__}: {error}") from error
+        lane.members[spec.index] = (spec, handle)
+        self._spawn(self._watch(lane, spec, handle))
+
+    async def _watch(self, lane: _Lane, spec: ActorSpec, handle: Any) -> None:
+        """Wait for an actor's death, and start its successor at once: the epoch protects the journal."""
+        why: str
+        try:
+            why = await handle.death.remote()
+        except adapter.ActorDied as error:
+            why = str(error).splitlines()[0]
+        if self._parking or lane.members.get(spec.index, (None,))[0] != spec:
+            return
+        log.warning("workflow actor %s ended (%s): starting its successor", spec.name, why)
+        async with lane.lock:
+            if lane.members.get(spec.index, (None,))[0] != spec:
+                return
+            del lane.members[spec.index]
+            for pause in (*_PAUSE_S, *([_PAUSE_S[-1]] * 1000)):
+                await asyncio.sleep(pause)
+                try:
+                    await self._start(lane, spec, dead=(spec.owner,))
+                    return
+                except Exception:
+                    log.exception("the successor of %s did not start; trying again", spec.name)
+
+    async def _retire(self, lane: _Lane, grace_s: float = DRAIN_S) -> int:
+        """Let a lane's actors end what they run, park the rest, and go."""
+        members, lane.members = dict(lane.members), {}
+        parked = 0
+        for spec, handle in members.values():
+            try:
+                parked += len(await handle.drain.remote(grace_s))
+            except Exception:
+                log.exception("%s could not be drained; its leases will lapse", spec.name)
+            adapter.kill(handle)
+        return parked
+
+    # adopting
+
+    async def _adopt(self) -> None:
+        """After a restart: find the actors that live by the owners in the store; replace those that do not."""
+        if self._adopted:
+            return
+        self._adopted = True
+        try:
+            reader = open_reader(self.url)
+        except RaywfError:
+            return  # the store is not there yet: nobody can own anything
+        try:
+            rows = await reader.owners()
+        finally:
+            await reader.close()
+        for row in rows:
+            spec = self._mine(row)
+            if spec is not None:
+                await self._adopt_one(spec)
+
+    def _mine(self, row: OwnerRow) -> ActorSpec | None:
+        try:
+            spec = ActorSpec.from_json(row.spec)
+        except (ValueError, KeyError, TypeError):
+            return None
+        return spec if spec.ray_namespace == self.ray_namespace and spec.namespace == self.namespace else None
+
+    async def _adopt_one(self, spec: ActorSpec) -> None:
+        handle = adapter.find_actor(spec.name, self.ray_namespace)
+        lane = self._lanes.setdefault(spec.lane, _Lane())
+        if handle is not None:
+            try:
+                await asyncio.wait_for(_answer(handle.stats.remote()), 10)
+            except Exception:
+                log.warning("workflow actor %s does not answer: it is replaced", spec.name)
+                handle = None
+        if handle is not None:
+            lane.members[spec.index] = (spec, handle)
+            self._spawn(self._watch(lane, spec, handle))
+        elif spec.ray_address == adapter.current_address() and spec.index not in lane.members:
+            async with lane.lock:
+                await self._start(lane, spec, dead=(spec.owner,))
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("internal work of the supervisor failed", exc_info=task.exception())
+
+
+async def _answer(ref: Any) -> Any:
+    return await ref

@@ -1,0 +1,211 @@
+"""Running attempts inside this process: coroutines on the loop, plain functions in threads.
+
+A coroutine does not get an asyncio task of its own: *runners* take queued coroutines one after another, each in a copy
+of the context, and a further runner is only woken when one suspends. A coroutine that never suspends therefore costs no
+task at all, and ``asyncio.current_task()`` works in every step of it.
+
+Plain functions go to a small set of threads through one queue; results come back in bursts, one wake-up of the loop
+for all that have ended meanwhile. A thread whose attempt was given up on is abandoned and replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any
+
+Done = Callable[[Any, BaseException | None], None]
+"""Called on the loop with the result, or with what was raised."""
+
+
+class Attempt:
+    """An attempt that was started; ``cancel`` asks it to end. ``abandoned``: its outcome is not wanted any more."""
+
+    __slots__ = ("abandoned", "begun", "cancelled", "done", "queued_at", "runner", "work")
+
+    def __init__(self, work: Any, done: Done) -> None:
+        self.work = work
+        self.done = done
+        self.runner: asyncio.Task[None] | None = None
+        self.begun = False
+        self.cancelled = False
+        self.abandoned = False
+        self.queued_at = 0.0
+
+
+class _Drive:
+    """Await a coroutine in a context of its own, inside whichever task awaits this."""
+
+    __slots__ = ("context", "coroutine")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], context: contextvars.Context) -> None:
+        self.coroutine = coroutine
+        self.context = context
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        coroutine, run = self.coroutine, self.context.run
+        send: Callable[..., Any] = coroutine.send
+        value: Any = None
+        while True:
+            try:
+                yielded = run(send, value)
+            except StopIteration as stop:
+                return stop.value
+            try:
+                value, send = (yield yielded), coroutine.send
+            except BaseException as error:
+                value, send = error, coroutine.throw
+
+
+class CoroutineRunners:
+    """Runs coroutines on this loop. ``start`` only queues; work begins in a later step of the loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._queue: deque[Attempt] = deque()
+        self._idle: list[asyncio.Future[None]] = []
+        self._runners: set[asyncio.Task[None]] = set()
+        self._pumping = False
+        self._closing = False
+
+    def start(self, work: Coroutine[Any, Any, Any], done: Done) -> Attempt:
+        attempt = Attempt(work, done)
+        self._queue.append(attempt)
+        if not self._pumping:
+            self._pumping = True
+            self._loop.call_soon(self._pump)
+        return attempt
+
+    def _pump(self) -> None:
+        """Wake one runner; look again in the next step, when it has either emptied the queue or suspended."""
+        if not self._queue:
+            self._pumping = False
+            return
+        if self._idle:
+            self._idle.pop().set_result(None)
+        else:
+            runner = self._loop.create_task(self._run(), context=contextvars.Context())
+            self._runners.add(runner)
+            runner.add_done_callback(self._runners.discard)
+        self._loop.call_soon(self._pump)  # queued behind the runner's step
+
+    async def _run(self) -> None:
+        while True:
+            while self._queue:
+                await self._one(self._queue.popleft())
+            if len(self._idle) >= 64:
+                return
+            wake: asyncio.Future[None] = self._loop.create_future()
+            self._idle.append(wake)
+            await wake
+
+    async def _one(self, attempt: Attempt) -> None:
+        coroutine = attempt.work
+        if attempt.cancelled:
+            coroutine.close()
+            attempt.done(None, asyncio.CancelledError())
+            return
+        runner = asyncio.current_task()
+        assert runner is not None
+        attempt.runner, attempt.begun = runner, True
+        try:
+            result = await _Drive(coroutine, contextvars.Context())
+        except BaseException as error:
+            attempt.runner = None
+            while runner.cancelling():
+                runner.uncancel()
+            if isinstance(error, asyncio.CancelledError) and not attempt.cancelled:
+                error = RuntimeError("the task was cancelled from inside: it raised asyncio.CancelledError")
+            if not self._closing:
+                attempt.done(None, error)
+        else:
+            attempt.runner = None
+            attempt.done(result, None)
+
+    def cancel(self, attempt: Attempt) -> None:
+        """Ask an attempt to end; ``done`` is called when it has."""
+        attempt.cancelled = True
+        if attempt.runner is not None:
+            attempt.runner.cancel()
+
+    async def close(self) -> None:
+        """Stop everything; nothing more is reported."""
+        self._closing = True
+        self._queue.clear()
+        for runner in list(self._runners):
+            runner.cancel()
+        await asyncio.gather(*self._runners, return_exceptions=True)
+
+
+class Threads:
+    """Runs plain functions in at most ``limit`` threads."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, limit: int) -> None:
+        self._loop = loop
+        self._limit = limit
+        self._queue: queue.SimpleQueue[Attempt | None] = queue.SimpleQueue()
+        self._ended: deque[tuple[Attempt, Any, BaseException | None]] = deque()
+        self._threads = 0
+        self._busy = 0
+        self._woken = False
+        self.abandoned = 0
+
+    def start(self, work: Callable[[], Any], done: Done) -> Attempt:
+        attempt = Attempt(work, done)
+        self._queue.put(attempt)
+        self._busy += 1
+        if self._threads < min(self._busy, self._limit):
+            self._threads += 1
+            threading.Thread(target=self._serve, name="raywf-task", daemon=True).start()
+        return attempt
+
+    def _serve(self) -> None:
+        while (attempt := self._queue.get()) is not None:
+            if attempt.cancelled:
+                self._report(attempt, None, asyncio.CancelledError())
+                continue
+            attempt.begun = True
+            try:
+                result = contextvars.Context().run(attempt.work)
+            except BaseException as error:
+                self._report(attempt, None, error)
+            else:
+                self._report(attempt, result, None)
+            if attempt.abandoned:
+                return
+
+    def _report(self, attempt: Attempt, result: Any, error: BaseException | None) -> None:
+        self._ended.append((attempt, result, error))
+        if not self._woken:
+            self._woken = True
+            try:
+                self._loop.call_soon_threadsafe(self._collect)
+            except RuntimeError:
+                return  # the loop is closed: nobody waits for this result
+
+    def _collect(self) -> None:
+        self._woken = False
+        while self._ended:
+            attempt, result, error = self._ended.popleft()
+            if attempt.abandoned:
+                self.abandoned -= 1
+                continue
+            self._busy -= 1
+            attempt.done(result, error)
+
+    def abandon(self, attempt: Attempt) -> None:
+        """Give up on an attempt: a thread cannot be stopped, so its result is ignored and another takes its place."""
+        attempt.cancelled = True
+        if attempt.begun and not attempt.abandoned:
+            attempt.abandoned = True
+            self.abandoned += 1
+            self._busy -= 1
+            self._threads -= 1
+
+    def close(self) -> None:
+        for _ in range(self._threads):
+            self._queue.put(None)

@@ -1,0 +1,271 @@
+"""Sending attempts to Ray: ready tasks of one kind, most urgent first, in calls whose size adapts.
+
+The decisions are in ``core.chunking``; what happened in a call that died is read from its worker's notes (``spool``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import logging
+import re
+import time
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, Protocol
+
+from raywf.core.chunking import Pace, calls_in_flight, chunk_size
+from raywf.core.failures import Failure
+from raywf.core.plan import FunctionRef, TaskOptions
+from raywf.runtime.bundle import Bundle
+from raywf.runtime.code import Code
+from raywf.runtime.data import Blobs, spill
+from raywf.runtime.host import Host, address
+from raywf.runtime.spool import Progress, spool_path
+from raywf.runtime.work import RemoteCall
+from raywf.runtime.worker import Chunk, Item
+
+log = logging.getLogger("raywf.chunks")
+_DATAREF = re.compile(rb'"\$t":"dataref","hash":"([0-9a-f]{64})"')
+_HOT = 32
+
+
+class Transport(Protocol):
+    """Ray, as this room needs it (``runtime/ray.py``)."""
+
+    def cpus(self) -> float:
+        """CPUs in the cluster."""
+        ...
+
+    def put(self, data: bytes) -> Any: ...
+
+    def send(self, chunk: Chunk, sent: Any, hot: list[Any], options: TaskOptions) -> Any:
+        """Start a Ray task; returns its reference."""
+        ...
+
+    async def result(self, ref: Any) -> tuple[float, list[Any]]:
+        """What the Ray task returned. Raises ``WorkerDied`` with a reason in words."""
+        ...
+
+    async def notes(self, path: Path) -> Progress | None:
+        """The notes of a chunk, from whichever node has them."""
+        ...
+
+    def cancel(self, ref: Any) -> None: ...
+
+
+class WorkerDied(Exception):
+    """The worker of a call, or its node, went away."""
+
+
+class _Kind:
+    """Tasks that may travel together: one function, one set of options."""
+
+    __slots__ = ("flying", "function", "options", "pace", "queue", "waiting")
+
+    def __init__(self, function: FunctionRef, options: TaskOptions) -> None:
+        self.function = function
+        self.options = options
+        self.queue: list[tuple[int, int, RemoteCall]] = []
+        self.waiting: set[RemoteCall] = set()
+        self.flying = 0
+        self.pace = Pace()
+
+
+class _Flight:
+    __slots__ = ("calls", "kind", "number", "ref")
+
+    def __init__(self, kind: _Kind, calls: list[RemoteCall], number: int) -> None:
+        self.kind = kind
+        self.calls = calls
+        self.number = number
+        self.ref: Any = None
+
+
+class ChunkDispatcher:
+    """``work.Dispatcher`` over a ``Transport``. Everything runs on the loop."""
+
+    def __init__(
+        self,
+        host: Host,
+        transport: Transport,
+        bundle: Bundle,
+        code: Code,
+        blobs: Blobs,
+        blob_root: Path | None,
+        blob_mark: str,
+        owner: str,
+    ) -> None:
+        self.host = host
+        self.transport = transport
+        self.bundle = bundle
+        self.code = code
+        self.blobs = blobs
+        self.blob_root = blob_root
+        self.blob_mark = blob_mark
+        self.owner = owner
+        self._loop = asyncio.get_running_loop()
+        self._kinds: dict[tuple[FunctionRef, TaskOptions, bool], _Kind] = {}
+        self._order = itertools.count()
+        self._numbers = itertools.count(1)
+        self._sent: dict[int, Any] = {}
+        self._hot: OrderedDict[str, Any] = OrderedDict()
+        self._pumping = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def submit(self, call: RemoteCall) -> None:
+        key = (call.function, call.node.options, call.isolated)
+        kind = self._kinds.get(key)
+        if kind is None:
+            kind = self._kinds[key] = _Kind(call.function, call.node.options)
+        heapq.heappush(kind.queue, (-call.live.row.priority, next(self._order), call))
+        kind.waiting.add(call)
+        self._pump_soon()
+
+    def _pump_soon(self) -> None:
+        if not self._pumping:
+            self._pumping = True
+            self._loop.call_soon(self._pump)
+
+    def _pump(self) -> None:
+        self._pumping = False
+        cpus = self.transport.cpus()
+        for kind in self._kinds.values():
+            needs = kind.options.num_cpus
+            limit = calls_in_flight(cpus, 1.0 if needs is None else needs)
+            while kind.waiting and kind.flying < limit:
+                alone = kind.options.effect != "at_least_once"
+                size = 1 if alone else chunk_size(kind.pace, len(kind.waiting), limit - kind.flying)
+                calls = self._next(kind, size)
+                if calls:
+                    self._send(kind, calls)
+
+    def _next(self, kind: _Kind, size: int) -> list[RemoteCall]:
+        calls: list[RemoteCall] = []
+        while kind.queue and len(calls) < size:
+            call = heapq.heappop(kind.queue)[2]
+            if call in kind.waiting:
+                kind.waiting.discard(call)
+                calls.append(call)
+                if call.isolated:
+                    break
+        return calls
+
+    def _send(self, kind: _Kind, calls: list[RemoteCall]) -> None:
+        flight = _Flight(kind, calls, next(self._numbers))
+        hot = self._hot_values(calls)
+        chunk = Chunk(
+            bundle=self.bundle,
+            function=kind.function,
+            timeout=kind.options.timeout,
+            non_retryable=kind.options.retry.non_retryable,
+            items=[Item(call.args, call.kwargs, call.context) for call in calls],
+            spool=spool_path(self.owner, flight.number),
+            blob_root=self.blob_root,
+            blob_mark=self.blob_mark,
+            hot=list(hot),
+        )
+        flight.ref = self.transport.send(chunk, self._sent_by_value(kind.function), list(hot.values()), kind.options)
+        for call in calls:
+            call.begun = True
+            call.state = flight
+        kind.flying += 1
+        task = self._loop.create_task(self._land(flight))
+        self._tasks.add(task)
+        task.add_done_callback(self._landed)
+
+    def _sent_by_value(self, function: FunctionRef) -> Any:
+        """The pickled functions that a by-value function travels with, as an object that is stored once."""
+        if not function.by_value:
+            return None
+        blob = self.code.blobs[(function.path, function.source_hash)]
+        ref = self._sent.get(id(blob))
+        if ref is None:
+            ref = self._sent[id(blob)] = self.transport.put(blob)
+        return ref
+
+    def _hot_values(self, calls: list[RemoteCall]) -> dict[str, Any]:
+        """Objects for the large values among the arguments: read once here, shared memory there."""
+        hot: dict[str, Any] = {}
+        for call in calls:
+            for data in (*call.args, *call.kwargs.values()):
+                for found in _DATAREF.findall(data):
+                    hash_ = found.decode()
+                    if hash_ not in self._hot:
+                        self._hot[hash_] = self.transport.put(self.blobs.get(hash_))
+                    self._hot.move_to_end(hash_)
+                    hot[hash_] = self._hot[hash_]
+        while len(self._hot) > _HOT:
+            self._hot.popitem(last=False)
+        return hot
+
+    def _landed(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a call to Ray was not settled", exc_info=task.exception())
+
+    async def _land(self, flight: _Flight) -> None:
+        kind = flight.kind
+        try:
+            seconds, outcomes = await self.transport.result(flight.ref)
+        except WorkerDied as died:
+            await self._crashed(flight, str(died))
+        else:
+            kind.pace = kind.pace.after(seconds, len(flight.calls))
+            for call, outcome in zip(flight.calls, outcomes, strict=True):
+                self._report(call, outcome)
+        finally:
+            kind.flying -= 1
+            self._pump_soon()
+
+    async def _crashed(self, flight: _Flight, reason: str) -> None:
+        """The worker died: results in its notes count, the task it was in is lost, the rest never began."""
+        progress = await self.transport.notes(spool_path(self.owner, flight.number))
+        for index, call in enumerate(flight.calls):
+            if progress is not None and index in progress.outcomes:
+                self._report(call, progress.outcomes[index])
+            elif progress is None or progress.running == index:
+                self._lost(call, progress, reason)
+            else:
+                self._queue_again(call)
+
+    def _lost(self, call: RemoteCall, progress: Progress | None, reason: str) -> None:
+        live, task = call.live, call.node.index
+        timeout = call.node.options.timeout
+        if call.state is None:  # it was cancelled: its end is what we asked for
+            self.host.ended(live, task, call.item, call.attempt, None)
+        elif progress is not None and timeout is not None and time.time() - progress.running_since >= timeout:
+            where = address(live, task, call.item)
+            message = f"{where} ran longer than its timeout of {timeout:g} s"
+            failure = Failure("TimeoutError", message, progress.last_words, call.attempt)
+            self.host.ended(live, task, call.item, call.attempt, failure)
+        else:
+            self.host.lost(live, task, call.item, call.attempt, reason)
+
+    def _queue_again(self, call: RemoteCall) -> None:
+        if call.state is None:
+            self.host.ended(call.live, call.node.index, call.item, call.attempt, None)
+            return
+        call.begun, call.state = False, None
+        self.submit(call)
+
+    def _report(self, call: RemoteCall, outcome: list[Any]) -> None:
+        kind, what = outcome
+        result: bytes | Failure
+        if kind == "ok":
+            result = spill(what.encode(), self.blobs)
+        else:
+            result = Failure.from_data(what)
+        self.host.ended(call.live, call.node.index, call.item, call.attempt, result)
+
+    def cancel(self, call: RemoteCall) -> None:
+        """A queued call is dropped. One that flies alone is stopped by force; one among others ends with them."""
+        kind = self._kinds.get((call.function, call.node.options, call.isolated))
+        if kind is not None and call in kind.waiting:
+            kind.waiting.discard(call)
+            self._loop.call_soon(self.host.ended, call.live, call.node.index, call.item, call.attempt, None)
+            return
+        flight, call.state = call.state, None
+        if flight is not None and len(flight.calls) == 1:
+            self.transport.cancel(flight.ref)

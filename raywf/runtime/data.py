@@ -1,0 +1,167 @@
+"""Large values: kept once under their content hash beside the store, and named in the journal by a ``DataRef``.
+
+A blob is on disk (written aside, synced, renamed) before the event that names it is committed, so a reference in the
+journal always leads somewhere. Writing the same bytes twice is one file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import uuid
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, Protocol
+
+from raywf.config import INLINE_LIMIT
+from raywf.definition import values
+from raywf.errors import StoreUnavailable
+
+
+class Blobs(Protocol):
+    """Where large values are kept."""
+
+    def put(self, data: bytes) -> str:
+        """Store the bytes durably; returns their content hash."""
+        ...
+
+    def get(self, hash_: str) -> bytes:
+        """The bytes of a hash. Raises ``StoreUnavailable``."""
+        ...
+
+
+def blob_hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def blob_root(store: str) -> Path:
+    """Where the large values of the store at this path are kept."""
+    return Path(f"{store}.data")
+
+
+def blob_mark(root: Path) -> str:
+    """What tells this directory from one of the same name on another host; written when it is first used."""
+    mark = root / ".store"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        if not mark.exists():
+            _write_durably(mark, uuid.uuid4().hex.encode())
+        return mark.read_text()
+    except OSError as error:
+        raise StoreUnavailable(
+            f"the directory for large values {root} cannot be used: {error.strerror or error}. Make it writable."
+        ) from error
+
+
+class MemoryBlobs:
+    """Large values in this process, for tests and ``raywf.testing``."""
+
+    def __init__(self) -> None:
+        self._blobs: dict[str, bytes] = {}
+
+    def put(self, data: bytes) -> str:
+        hash_ = blob_hash(data)
+        self._blobs[hash_] = data
+        return hash_
+
+    def get(self, hash_: str) -> bytes:
+        return self._blobs[hash_]
+
+
+class FileBlobs:
+    """Large values as files below ``root``, read through a small cache (``cache_bytes``)."""
+
+    def __init__(self, root: Path, cache_bytes: int = 64 * 2**20) -> None:
+        self.root = root
+        self._cache: OrderedDict[str, bytes] = OrderedDict()
+        self._room = cache_bytes
+
+    def _path(self, hash_: str) -> Path:
+        return self.root / hash_[:2] / hash_
+
+    def put(self, data: bytes) -> str:
+        hash_ = blob_hash(data)
+        path = self._path(hash_)
+        try:
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _write_durably(path, data)
+        except OSError as error:
+            raise StoreUnavailable(
+                f"a value of {len(data)} bytes could not be written to {path}: {error.strerror or error}. "
+                "Results above 64 KB are kept beside the store: free space there, or make the directory writable."
+            ) from error
+        self._remember(hash_, data)
+        return hash_
+
+    def get(self, hash_: str) -> bytes:
+        cached = self._cache.get(hash_)
+        if cached is not None:
+            self._cache.move_to_end(hash_)
+            return cached
+        path = self._path(hash_)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise StoreUnavailable(
+                f"the large value {hash_} is not at {path}: {error.strerror or error}. "
+                "It was written beside the store: move both together, or restore the directory."
+            ) from error
+        self._remember(hash_, data)
+        return data
+
+    def _remember(self, hash_: str, data: bytes) -> None:
+        if len(data) > self._room // 2 or hash_ in self._cache:
+            return
+        self._cache[hash_] = data
+        while sum(map(len, self._cache.values())) > self._room:
+            self._cache.popitem(last=False)
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    except BaseException:
+        Path(aside).unlink(missing_ok=True)
+        raise
+
+
+def pack(value: Any, blobs: Blobs | None) -> bytes:
+    """The encoded form of a value for the journal: inline up to 64 KB, above that a reference to a blob."""
+    raw = _raw(value) if blobs is not None else None
+    if raw is not None and blobs is not None:
+        codec, data = raw
+        return values.dataref(blobs.put(data), len(data), codec)
+    return spill(values.encode(value), blobs)
+
+
+def spill(encoded: bytes, blobs: Blobs | None) -> bytes:
+    """An encoded value, moved to a blob if it is large."""
+    if len(encoded) <= INLINE_LIMIT or blobs is None:
+        return encoded
+    return values.dataref(blobs.put(encoded), len(encoded), "json")
+
+
+def _raw(value: Any) -> tuple[str, bytes] | None:
+    """Big bytes and Arrow values are kept raw rather than inside JSON."""
+    if type(value) is bytes:
+        return ("bytes", value) if len(value) > INLINE_LIMIT else None
+    size = getattr(value, "nbytes", 0)
+    if type(value).__module__.startswith("pyarrow") and size > INLINE_LIMIT:
+        import pyarrow as pa
+
+        kind = values.arrow_kind(value, pa)
+        if kind is not None:
+            return kind, values.arrow_bytes(value, kind)
+    return None

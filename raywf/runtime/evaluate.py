@@ -1,0 +1,176 @@
+"""From bindings to facts: what a task's arguments, conditions and waits come to, given the results so far.
+
+No outside effect and no await: everything here happens inside a turn. What fails here fails the task.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from raywf.core import events as ev
+from raywf.core.bindings import INPUT, Binding, Const, Ref, evaluate
+from raywf.core.failures import Failure
+from raywf.core.plan import Node, NodeKind
+from raywf.core.state import ExecutionState, result_bytes
+from raywf.definition import values
+from raywf.errors import InvalidInput, RaywfError
+from raywf.runtime.code import Code
+from raywf.runtime.data import Blobs, spill
+
+MAX_WIDTH = 100_000
+_MAX_TRACEBACK = 20_000
+
+
+def failure_of(error: BaseException, attempt: int, non_retryable: tuple[str, ...] = ()) -> Failure:
+    """An exception as data. Its class and those it derives from are compared with ``non_retryable``."""
+    names = [type_name(cls) for cls in type(error).__mro__]
+    text = "".join(traceback.format_exception(type(error), error, _user_frames(error)))
+    try:
+        message = str(error)
+    except Exception as failed:
+        message = f"<its __str__ raised {type(failed).__name__}>"
+    retryable = not any(name in non_retryable or name.rpartition(".")[2] in non_retryable for name in names)
+    if isinstance(error, (values.EncodeError, SystemExit)):
+        retryable = False
+    return Failure(names[0], message, text[-_MAX_TRACEBACK:], attempt, retryable)
+
+
+def type_name(cls: type) -> str:
+    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _user_frames(error: BaseException) -> Any:
+    """The traceback without our own frames at its top."""
+    frames = error.__traceback__
+    while frames is not None and "/raywf/runtime/" in frames.tb_frame.f_code.co_filename.replace("\\", "/"):
+        if frames.tb_next is None:
+            break
+        frames = frames.tb_next
+    return frames
+
+
+class Evaluator:
+    """Evaluates bindings against the state of one execution at a time."""
+
+    def __init__(self, code: Code, blobs: Blobs | None) -> None:
+        self.code = code
+        self.blobs = blobs
+
+    def decode(self, data: bytes) -> Any:
+        return values.decode(data, self.code.find_class, self.blobs.get if self.blobs else None)
+
+    def encode(self, value: Any) -> bytes:
+        return spill(values.encode(value), self.blobs)
+
+    def value(self, state: ExecutionState, binding: Binding) -> Any:
+        """The Python value of a binding, decoded afresh: nobody shares what somebody may change."""
+
+        def result_of(task: int) -> Any:
+            return self.decode(state.input if task == INPUT else result_bytes(state, task))
+
+        return evaluate(binding, result_of, self.decode)
+
+    def encoded(self, state: ExecutionState, binding: Binding) -> bytes:
+        """The encoded value of a binding; a whole result is handed on as it is."""
+        match binding:
+            case Ref(task, ()) if task != INPUT:
+                return result_bytes(state, task)
+            case Const(value):
+                return value
+            case _:
+                return self.encode(self.value(state, binding))
+
+    def fact(self, state: ExecutionState, node: Node, now: float) -> ev.Event:
+        """The event that evaluating a ready task comes to; ``AttemptFailed`` when it raises."""
+        try:
+            return self._fact(state, node, now)
+        except Exception as error:
+            return ev.AttemptFailed(node.id, failure_of(error, 1), 1, None)
+
+    def _fact(self, state: ExecutionState, node: Node, now: float) -> ev.Event:
+        match node.kind:
+            case NodeKind.WHEN:
+                return self._when(state, node)
+            case NodeKind.GATHER:
+                parts = [self.encoded(state, binding) for binding in node.args]
+                return ev.TaskCompleted(node.id, 1, spill(b"[" + b",".join(parts) + b"]", self.blobs))
+            case NodeKind.SLEEP:
+                given = dict(node.kwargs)
+                seconds = _seconds(self.value(state, given["seconds"]), "sleep")
+                return ev.TimerStarted(node.id, now + seconds, self.encoded(state, given["value"]))
+            case NodeKind.SIGNAL:
+                given = dict(node.kwargs)
+                name = self.value(state, given["name"])
+                if not isinstance(name, str) or not name:
+                    raise InvalidInput(f"wait_signal needs the signal's name as a string, got {name!r}")
+                return ev.SignalAwaited(
+                    node.id, name, self._due(state, given.get("timeout"), now), self._given(state, given.get("default"))
+                )
+            case NodeKind.APPROVAL:
+                return self._approval(state, node, now)
+            case NodeKind.CALL | NodeKind.CHILD:
+                return ev.MapStarted(node.id, len(self.columns(state, node)[0]))
+
+    def _when(self, state: ExecutionState, node: Node) -> ev.Event:
+        taken = state.tasks[node.index].wait
+        if not isinstance(taken, ev.BranchTaken):
+            assert node.condition is not None
+            return ev.BranchTaken(node.id, bool(self.value(state, node.condition)))
+        binding = node.result_then if taken.side else node.result_otherwise
+        return ev.TaskCompleted(node.id, 1, b"null" if binding is None else self.encoded(state, binding))
+
+    def _approval(self, state: ExecutionState, node: Node, now: float) -> ev.Event:
+        given = dict(node.kwargs)
+        return ev.ApprovalRequested(
+            node.id,
+            str(self.value(state, given["prompt"])),
+            self.encoded(state, given["data"]),
+            self._due(state, given.get("timeout"), now),
+            self._given(state, given.get("on_reject")),
+            self._given(state, given.get("on_timeout")),
+        )
+
+    def _given(self, state: ExecutionState, binding: Binding | None) -> bytes | None:
+        return None if binding is None else self.encoded(state, binding)
+
+    def _due(self, state: ExecutionState, binding: Binding | None, now: float) -> float | None:
+        seconds = None if binding is None else self.value(state, binding)
+        return None if seconds is None else now + _seconds(seconds, "timeout")
+
+    def result(self, state: ExecutionState) -> bytes:
+        """The encoded result of an execution all of whose tasks have ended."""
+        return self.encoded(state, state.plan.result)
+
+    def columns(self, state: ExecutionState, node: Node) -> list[list[bytes]]:
+        """The positional arguments of a fan-out: for each the encoded values, one per item, all equally many."""
+        columns = [self._column(state, binding, node.id) for binding in node.args]
+        widths = {len(column) for column in columns}
+        if len(widths) > 1:
+            raise InvalidInput(
+                f"{node.id}.map got lists of unequal lengths ({', '.join(str(len(column)) for column in columns)}): "
+                "positional arguments go in step, so make them equally long, or pass what is whole by keyword"
+            )
+        if widths and max(widths) > MAX_WIDTH:
+            raise InvalidInput(f"{node.id}.map over {max(widths)} items: the limit is {MAX_WIDTH}. Map over batches.")
+        return columns
+
+    def _column(self, state: ExecutionState, binding: Binding, task: str) -> list[bytes]:
+        value = self.value(state, binding)
+        if isinstance(value, (str, bytes, dict)) or not isinstance(value, Iterable):
+            raise InvalidInput(f"{task}.map needs a list to map over, got {type(value).__name__}: {value!r:.200}")
+        return [self.encode(item) for item in value]
+
+
+def _seconds(value: Any, what: str) -> float:
+    total: Callable[[], float] | None = getattr(value, "total_seconds", None)
+    if total is not None:
+        value = total()
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e11:
+        raise InvalidInput(f"{what} needs a number of seconds that is not negative, got {value!r}")
+    return float(value)
+
+
+def is_ours(error: BaseException) -> bool:
+    return isinstance(error, RaywfError)

@@ -1,0 +1,551 @@
+"""The host: holds executions, and obeys the brain.
+
+Who decides: ``core.execution``, nobody else. The host turns outcomes into events, events into turns, and effects into
+work. Drawing of one turn::
+
+    outcome, command or timer
+        -> event -> step(state, event) -> state'  + effects
+                       |                              |
+                       v                              v
+                 commit buffer --on disk--> effects leave: attempts start, timers are armed, callers are answered
+
+Authority: the journal. A commit that finds another epoch raises ``LeaseLost``; the host then drops the execution and
+tells nobody. While the store is in trouble nothing leaves, and nothing accepted is forgotten.
+
+Failure: if this process dies on any line, what is on disk is a prefix of what was decided here, and no effect of an
+event that is not on disk has left. The next owner folds and goes on (``recovery.py``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from raywf.core import events as ev
+from raywf.core import retry
+from raywf.core.codec import to_record
+from raywf.core.effects import ArmTimer, CancelAttempt, Close, Effect, Evaluate, StartAttempt, StartChild
+from raywf.core.execution import initial, is_current, step, task_at
+from raywf.core.failures import Failure
+from raywf.core.ids import child_id, item_address
+from raywf.core.plan import Node, NodeKind, Plan
+from raywf.core.state import ExecutionStatus, TaskStatus
+from raywf.core.timers import Timers
+from raywf.ports import Clock, DefinitionRow, Entropy, EventRow, ExecutionRow, StatusChange
+from raywf.runtime.evaluate import Evaluator, failure_of
+from raywf.runtime.live import Live, words
+from raywf.telemetry import Telemetry
+
+log = logging.getLogger("raywf.host")
+
+STARTED_AFTER_S = 0.02
+"""An attempt that runs longer than this leaves an ``AttemptStarted`` in the history."""
+
+
+class Commits(Protocol):
+    """The commit buffer, as the host uses it. Everything here is synchronous."""
+
+    def add_events(self, shard: int, rows: list[EventRow]) -> None: ...
+    def add_opened(self, row: ExecutionRow, definition: DefinitionRow | None) -> None: ...
+    def add_changed(self, shard: int, change: StatusChange) -> None: ...
+    def add_taken(self, inbox_id: int) -> None: ...
+    def on_durable(self, callback: Callable[[], None]) -> None: ...
+
+
+class Work(Protocol):
+    """Whoever runs attempts for the host: in this process, or as Ray tasks."""
+
+    def start(self, live: Live, node: Node, effect: StartAttempt) -> Any:
+        """Begin an attempt; its outcome comes back through ``Host.ended``, never before this has returned. Returns a
+        handle for ``cancel``."""
+        ...
+
+    def has_begun(self, handle: Any) -> bool:
+        """Whether the attempt has left the queue."""
+        ...
+
+    def cancel(self, handle: Any) -> None:
+        """Ask the attempt to end. Whichever way it ends is reported."""
+        ...
+
+
+class Host:
+    """Holds the executions of some shards. All methods run on the loop's thread; none of them awaits."""
+
+    def __init__(
+        self,
+        *,
+        commits: Commits,
+        evaluator: Evaluator,
+        clock: Clock,
+        entropy: Entropy,
+        loop: asyncio.AbstractEventLoop,
+        plan_of: Callable[[str], Plan],
+        telemetry: Telemetry,
+    ) -> None:
+        self.commits = commits
+        self.evaluator = evaluator
+        self.clock = clock
+        self.entropy = entropy
+        self.loop = loop
+        self.plan_of = plan_of
+        self.telemetry = telemetry
+        self.work: Work
+        self.open: dict[str, Live] = {}
+        self.on_closed: Callable[[Live, str, bytes | None], None] = lambda live, kind, data: None
+        self.on_orphan_child: Callable[[Live, int, int | None, int], None] = self._open_child
+        self.may_act: Callable[[], bool] = lambda: True
+        self.draining = False
+        self.parked = False
+        self._timers: Timers[tuple[str, int, int | None, str]] = Timers()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = float("inf")
+        self._unrecorded: list[tuple[Live, StartAttempt]] = []
+        self._recorder: asyncio.TimerHandle | None = None
+        self._last_key = 0
+
+    # opening and adopting
+
+    def open_execution(
+        self,
+        row: ExecutionRow,
+        input_: bytes,
+        definition: DefinitionRow | None,
+        parent: Any = None,
+        by: str | None = None,
+    ) -> Live:
+        """Accept an execution: its row and its first event go into the next commit."""
+        live = Live(row, initial(self.plan_of(row.definition)), 0)
+        live.parent = parent
+        self.open[row.id] = live
+        self.commits.add_opened(row, definition)
+        self.telemetry.execution_started(live)
+        if row.deadline is not None:
+            self._arm((row.id, -1, None, "deadline"), row.deadline)
+        self.turn(live, ev.ExecutionStarted(input_), by)
+        return live
+
+    def new_key(self) -> int:
+        """A time-ordered key: milliseconds and 20 random bits, never the same twice here."""
+        key = (int(self.clock.now() * 1000) << 20) | self.entropy.bits(20)
+        self._last_key = key = max(key, self._last_key + 1)
+        return key
+
+    def adopt(self, live: Live) -> None:
+        """Take over a folded execution; ``recovery`` then issues what is outstanding."""
+        self.open[live.id] = live
+        if live.row.deadline is not None and live.state.closing is None:
+            self._arm((live.id, -1, None, "deadline"), live.row.deadline)
+
+    def drop(self, live: Live) -> None:
+        """Forget an execution that another owner holds now. Nothing is reported."""
+        self.open.pop(live.id, None)
+        self._disarm_all(live)
+        for handle in (live.inflight or {}).values():
+            self.work.cancel(handle)
+        live.inflight = None
+
+    # turns
+
+    def turn(self, live: Live, event: ev.Event, by: str | None = None) -> None:
+        """One turn, one breath: the event, everything it evaluates to at once, and then the effects, once on disk."""
+        rows: list[EventRow] = []
+        leaving: list[Effect] = []
+        todo = self._step(live, event, by, rows)
+        while todo:
+            following: list[Effect] = []
+            for effect in todo:
+                kind = type(effect)
+                if kind is Evaluate:
+                    following.extend(self._evaluate(live, effect.task, rows))  # type: ignore[union-attr]
+                elif kind is Close:
+                    self._close(live, rows)
+                else:
+                    leaving.append(effect)
+            todo = following
+        self.commits.add_events(live.shard, rows)
+        self._note_status(live)
+        if live.is_closed:
+            self._closed(live, rows[-1])
+        elif leaving:
+            self.commits.on_durable(functools.partial(self.release, live, leaving))
+
+    def _step(self, live: Live, event: ev.Event, by: str | None, rows: list[EventRow]) -> Iterable[Effect]:
+        live.state, effects = step(live.state, event)
+        live.seq += 1
+        kind, task, attempt, data = to_record(event)
+        rows.append(EventRow(live.row.key, live.seq, self.clock.now(), by, kind, task, attempt, data))
+        return effects
+
+    def _evaluate(self, live: Live, task: int, rows: list[EventRow]) -> Iterable[Effect]:
+        current = live.state.tasks[task]
+        if current.status is not TaskStatus.READY or live.state.closing is not None:
+            return ()
+        node = live.state.plan.nodes[task]
+        fact = self.evaluator.fact(live.state, node, self.clock.now())
+        return self._step(live, fact, None, rows)
+
+    def _close(self, live: Live, rows: list[EventRow]) -> None:
+        if live.is_closed:
+            return
+        closing = live.state.closing
+        event: ev.Event
+        if closing is None:
+            try:
+                event = ev.ExecutionCompleted(self.evaluator.result(live.state))
+            except Exception as error:
+                event = ev.ExecutionFailed(None, failure_of(error, 0))
+        elif closing.status is ExecutionStatus.CANCELLED:
+            event = ev.ExecutionCancelled(closing.reason)
+        else:
+            event = ev.ExecutionFailed(closing.task, closing.failure or Failure("RuntimeError", "unknown"))
+        self._step(live, event, None, rows)
+
+    def _note_status(self, live: Live) -> None:
+        status = "waiting" if live.missing else live.state.status.value
+        if status == live.status and status != "waiting":
+            return
+        waiting_for = words(live)
+        if status == live.status and waiting_for == live.waiting_for:
+            return
+        live.status, live.waiting_for = status, waiting_for
+        ended = self.clock.now() if live.is_closed else None
+        self.commits.add_changed(live.shard, StatusChange(live.row.key, status, ended, waiting_for))
+
+    def _closed(self, live: Live, last: EventRow) -> None:
+        self.open.pop(live.id, None)
+        if len(self._timers):
+            self._disarm_all(live)
+        live.columns = None
+        self.telemetry.execution_ended(live)
+        self.commits.on_durable(functools.partial(self.on_closed, live, last.kind, last.data))
+        if live.parent is not None:
+            parent, task, item = live.parent
+            self._child_ended(parent, task, item, live)
+
+    def note_missing(self, live: Live, missing: str | None) -> None:
+        """Say (or say no longer) that an execution waits for code that is not here."""
+        live.missing = missing
+        self._note_status(live)
+
+    # effects
+
+    def release(self, live: Live, effects: Iterable[Effect]) -> None:
+        """Carry effects out. Their events are on disk."""
+        if self.parked or self.open.get(live.id) is not live:
+            return
+        if not self.may_act():
+            self.loop.call_later(0.1, self.release, live, effects)
+            return
+        for effect in effects:
+            match effect:
+                case StartAttempt(task, item, attempt):
+                    if not self.draining and is_current(live.state, task, item, attempt) and live.state.closing is None:
+                        self._start(live, effect)
+                case ArmTimer(task, item, due_at):
+                    if task_at(live.state, task, item).due_at == due_at:
+                        self._arm((live.id, task, item, "wait"), due_at)
+                case StartChild(task, item, attempt):
+                    if is_current(live.state, task, item, attempt) and live.state.closing is None:
+                        self._start_child(live, task, item, attempt)
+                case CancelAttempt(task, item, attempt):
+                    self._cancel(live, task, item, attempt)
+                case Evaluate(task):
+                    rows: list[EventRow] = []
+                    self._continue(live, self._evaluate(live, task, rows), rows)
+                case Close():
+                    rows = []
+                    self._close(live, rows)
+                    self._continue(live, (), rows)
+
+    def _continue(self, live: Live, effects: Iterable[Effect], rows: list[EventRow]) -> None:
+        """Finish a turn that recovery began with an evaluation."""
+        leaving = list(effects)
+        self.commits.add_events(live.shard, rows)
+        self._note_status(live)
+        if live.is_closed:
+            self._closed(live, rows[-1])
+        elif leaving:
+            self.commits.on_durable(functools.partial(self.release, live, leaving))
+
+    def _start(self, live: Live, effect: StartAttempt) -> None:
+        place = (effect.task, effect.item)
+        if live.inflight is None:
+            live.inflight = {}
+        elif place in live.inflight:
+            return
+        node = live.state.plan.nodes[effect.task]
+        handle = live.inflight[place] = self.work.start(live, node, effect)
+        handle.queued_at = self.clock.now()
+        self._unrecorded.append((live, effect))
+        if self._recorder is None:
+            self._recorder = self.loop.call_later(STARTED_AFTER_S, self._record_started)
+
+    def arm_timeout(self, live: Live, task: int, item: int | None, timeout: float) -> None:
+        """The attempt has begun (it may have queued before): its timeout counts from here."""
+        self._arm((live.id, task, item, "timeout"), self.clock.now() + timeout)
+
+    def _record_started(self) -> None:
+        """Give attempts that run for a while their ``AttemptStarted``; those that still queue are looked at again."""
+        self._recorder = None
+        unrecorded, self._unrecorded = self._unrecorded, []
+        for live, effect in unrecorded:
+            task, item, attempt = effect.task, effect.item, effect.attempt
+            handle = live.inflight.get((task, item)) if live.inflight else None
+            if handle is None or not is_current(live.state, task, item, attempt):
+                continue
+            if not self.work.has_begun(handle):
+                self._unrecorded.append((live, effect))
+            elif task_at(live.state, task, item).status is TaskStatus.READY:
+                self.turn(live, ev.AttemptStarted(address(live, task, item), attempt))
+        if self._unrecorded:
+            self._recorder = self.loop.call_later(STARTED_AFTER_S, self._record_started)
+
+    def ended(self, live: Live, task: int, item: int | None, attempt: int, outcome: bytes | Failure | None) -> None:
+        """An attempt ended: with an encoded value, with a failure, or (None) because it was cancelled."""
+        handle = live.inflight.pop((task, item), None) if live.inflight else None
+        node = live.state.plan.nodes[task]
+        if node.options.timeout is not None:
+            self._timers.disarm((live.id, task, item, "timeout"))
+        if self.parked or self.open.get(live.id) is not live or not is_current(live.state, task, item, attempt):
+            return
+        where = address(live, task, item)
+        self.telemetry.attempt_ended(live, where, attempt, outcome, getattr(handle, "queued_at", live.row.created_at))
+        if isinstance(outcome, bytes):
+            self.turn(live, ev.TaskCompleted(where, attempt, outcome))
+        elif outcome is None:
+            self.turn(live, ev.AttemptCancelled(where, attempt))
+        else:
+            self.turn(live, self._failed(live, node, item, where, attempt, outcome))
+
+    def _failed(
+        self, live: Live, node: Node, item: int | None, where: str, attempt: int, failure: Failure
+    ) -> ev.AttemptFailed:
+        failures = task_at(live.state, node.index, item).failures + 1
+        now, chance = self.clock.now(), self.entropy.uniform()
+        match retry.decide(node.options.retry, failure, failures, now, chance):
+            case retry.RetryAt(at):
+                return ev.AttemptFailed(where, failure, attempt, at)
+            case _:
+                return ev.AttemptFailed(where, failure, attempt, None)
+
+    def lost(self, live: Live, task: int, item: int | None, attempt: int, reason: str, *, counted: bool = True) -> None:
+        """The process that ran an attempt died. The brain re-runs it, isolates it, or lets it fail."""
+        if live.inflight is not None:
+            live.inflight.pop((task, item), None)
+        self._timers.disarm((live.id, task, item, "timeout"))
+        if self.parked or self.open.get(live.id) is not live or not is_current(live.state, task, item, attempt):
+            return
+        where = address(live, task, item)
+        losses = task_at(live.state, task, item).lost + (1 if counted else 0)
+        if counted and retry.after_loss(losses) is retry.AfterLoss.FAIL:
+            failure = Failure("raywf.errors.WorkerLost", worker_lost_text(where, losses, reason), "", attempt, False)
+            self.turn(live, ev.AttemptFailed(where, failure, attempt, None))
+        else:
+            self.turn(live, ev.AttemptLost(where, attempt, reason, counted))
+
+    def _cancel(self, live: Live, task: int, item: int | None, attempt: int) -> None:
+        node = live.state.plan.nodes[task]
+        if node.kind is NodeKind.CHILD:
+            child = self.open.get(child_id(live.id, address(live, task, item)))
+            if child is not None:
+                self.cancel(child, "the parent execution is ending")
+                return
+        elif live.inflight and (task, item) in live.inflight:
+            self.work.cancel(live.inflight[(task, item)])
+            return
+        if is_current(live.state, task, item, attempt):
+            self.turn(live, ev.AttemptCancelled(address(live, task, item), attempt))
+
+    # children
+
+    def _start_child(self, live: Live, task: int, item: int | None, attempt: int) -> None:
+        id_ = child_id(live.id, address(live, task, item))
+        child = self.open.get(id_)
+        if child is not None:
+            child.parent = (live, task, item)
+            return
+        if task_at(live.state, task, item).wait is not None:
+            self.on_orphan_child(live, task, item, attempt)
+        else:
+            self._open_child(live, task, item, attempt)
+
+    def _open_child(self, live: Live, task: int, item: int | None, attempt: int) -> None:
+        node = live.state.plan.nodes[task]
+        where = address(live, task, item)
+        id_ = child_id(live.id, where)
+        try:
+            if id_.count("/") > 100:
+                raise RecursionError(f"{where} would be child number 101 in a row: the depth limit is 100")
+            definition, input_ = self.child_input(live, node, item)
+        except Exception as error:
+            self.turn(live, ev.AttemptFailed(where, failure_of(error, attempt), attempt, None))
+            return
+        self.turn(live, ev.ChildStarted(where, id_))
+        self._open_child_row(live, task, item, definition, input_)
+
+    def reopen_child(self, live: Live, task: int, item: int | None) -> None:
+        """``ChildStarted`` is on disk and the child is not: its rows were in the next commit. Write them again."""
+        definition, input_ = self.child_input(live, live.state.plan.nodes[task], item)
+        self._open_child_row(live, task, item, definition, input_)
+
+    def _open_child_row(
+        self, live: Live, task: int, item: int | None, definition: DefinitionRow, input_: bytes
+    ) -> None:
+        parent = live.row
+        plan = self.plan_of(definition.hash)
+        now = self.clock.now()
+        row = parent._replace(
+            key=self.new_key(),
+            id=child_id(live.id, address(live, task, item)),
+            workflow=plan.workflow,
+            version=plan.version,
+            definition=definition.hash,
+            fingerprint="",
+            status="running",
+            parent=parent.id,
+            created_at=now,
+            ended_at=None,
+            waiting_for=None,
+            traceparent=self.telemetry.traceparent(live) or parent.traceparent,
+        )
+        self.open_execution(row, input_, definition, parent=(live, task, item))
+
+    def child_input(self, live: Live, node: Node, item: int | None) -> tuple[DefinitionRow, bytes]:
+        """The definition and the encoded input of a child. Set by whoever knows definitions."""
+        raise NotImplementedError
+
+    def _child_ended(self, parent: Live, task: int, item: int | None, child: Live) -> None:
+        closing = child.state.closing
+        if child.state.closed is ExecutionStatus.COMPLETED:
+            self.child_outcome(parent, task, item, child.state.value)
+        elif closing is not None and closing.failure is not None:
+            self.child_outcome(parent, task, item, closing.failure)
+        else:
+            reason = closing.reason if closing else ""
+            self.child_outcome(parent, task, item, Failure("raywf.errors.WorkflowCancelled", reason or child.id))
+
+    def child_outcome(self, parent: Live, task: int, item: int | None, outcome: bytes | Failure | None) -> None:
+        """Report how a child ended to its parent's task. Its failure fails the task."""
+        attempt = task_at(parent.state, task, item).attempt
+        if self.open.get(parent.id) is not parent or not is_current(parent.state, task, item, attempt):
+            return
+        where = address(parent, task, item)
+        if isinstance(outcome, bytes):
+            self.turn(parent, ev.TaskCompleted(where, attempt, outcome))
+        elif parent.state.closing is not None:
+            self.turn(parent, ev.AttemptCancelled(where, attempt))
+        elif outcome is not None:
+            self.turn(parent, ev.AttemptFailed(where, outcome, attempt, None))
+
+    # commands
+
+    def signal(self, live: Live, name: str, value: bytes, id_: str, by: str | None) -> None:
+        if id_ not in live.state.seen:
+            self.turn(live, ev.SignalReceived(name, value, id_), by)
+
+    def decide_approval(self, live: Live, task: str, approved: bool, comment: str, id_: str, by: str | None) -> None:
+        if id_ not in live.state.seen:
+            self.turn(live, ev.ApprovalDecided(task, approved, comment, id_), by)
+
+    def cancel(self, live: Live, reason: str, by: str | None = None) -> None:
+        if live.state.closing is None:
+            self.turn(live, ev.CancelRequested(reason), by)
+
+    # time
+
+    def _arm(self, key: tuple[str, int, int | None, str], due_at: float) -> None:
+        self._timers.arm(key, due_at)
+        if due_at < self._alarm_at:
+            self._set_alarm(due_at)
+
+    def _set_alarm(self, due_at: float | None) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        self._alarm_at = float("inf")
+        if due_at is not None:
+            self._alarm_at = due_at
+            delay = min(max(0.0, due_at - self.clock.now()), 3600.0)
+            self._alarm = self.loop.call_later(delay, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        if not self.parked:
+            for id_, task, item, kind in self._timers.pop_due(self.clock.now()):
+                live = self.open.get(id_)
+                if live is not None:
+                    self._time_has_come(live, task, item, kind)
+            self._set_alarm(self._timers.next_due())
+
+    def _time_has_come(self, live: Live, task: int, item: int | None, kind: str) -> None:
+        if kind == "deadline":
+            if live.state.closing is None and live.row.deadline is not None:
+                self.turn(live, ev.DeadlineExceeded(live.row.deadline))
+        elif kind == "timeout":
+            self.work_timed_out(live, task, item)
+        elif task_at(live.state, task, item).due_at is not None:
+            self.turn(live, ev.TimerFired(address(live, task, item)))
+
+    def work_timed_out(self, live: Live, task: int, item: int | None) -> None:
+        """An attempt ran past its timeout: it fails now, and whatever it still does is ignored."""
+        attempt = task_at(live.state, task, item).attempt
+        if not is_current(live.state, task, item, attempt):
+            return
+        handle = live.inflight.pop((task, item), None) if live.inflight else None
+        node = live.state.plan.nodes[task]
+        where = address(live, task, item)
+        failure = Failure(
+            "TimeoutError", f"{where} ran longer than its timeout of {node.options.timeout:g} s", "", attempt
+        )
+        self.telemetry.attempt_ended(live, where, attempt, failure, getattr(handle, "queued_at", live.row.created_at))
+        self.turn(live, self._failed(live, node, item, where, attempt, failure))
+        if handle is not None:
+            self.work.cancel(handle)
+
+    def _disarm_all(self, live: Live) -> None:
+        self._timers.disarm((live.id, -1, None, "deadline"))
+        for task, current in enumerate(live.state.tasks):
+            self._timers.disarm((live.id, task, None, "wait"))
+            self._timers.disarm((live.id, task, None, "timeout"))
+            if current.items is not None:
+                for item in range(len(current.items)):
+                    self._timers.disarm((live.id, task, item, "wait"))
+                    self._timers.disarm((live.id, task, item, "timeout"))
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether any attempt runs."""
+        return any(live.inflight for live in self.open.values())
+
+    def park(self) -> list[Live]:
+        """Stop in good order: what runs is stopped, and recorded as lost by nobody's fault. Returns what is open."""
+        for live in list(self.open.values()):
+            for (task, item), handle in list((live.inflight or {}).items()):
+                attempt = task_at(live.state, task, item).attempt
+                if is_current(live.state, task, item, attempt) and live.state.closing is None:
+                    self.turn(live, ev.AttemptLost(address(live, task, item), attempt, "the engine was closed", False))
+                if handle is not None:
+                    self.work.cancel(handle)
+        self.parked = True
+        if self._alarm is not None:
+            self._alarm.cancel()
+        if self._recorder is not None:
+            self._recorder.cancel()
+        return list(self.open.values())
+
+
+def address(live: Live, task: int, item: int | None) -> str:
+    name = live.state.plan.nodes[task].id
+    return name if item is None else item_address(name, item)
+
+
+def worker_lost_text(where: str, losses: int, reason: str) -> str:
+    return (
+        f"the process that ran {where} died {losses} times with it, the last time alone in a process ({reason}). "
+        "A task that ends its process (a segmentation fault, os._exit, too much memory) cannot succeed by being run "
+        "again: look at the worker's log, fix the task, and run the workflow again."
+    )

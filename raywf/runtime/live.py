@@ -1,0 +1,81 @@
+"""An activated execution: its state in memory, and what the hands remember about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from raywf.core import events as ev
+from raywf.core.state import ExecutionState, ExecutionStatus
+from raywf.ports import ExecutionRow
+
+
+class Live:
+    """One execution held by this process. Only the loop that obeys the brain touches it."""
+
+    __slots__ = (
+        "columns",
+        "inflight",
+        "missing",
+        "parent",
+        "row",
+        "seq",
+        "shard",
+        "span",
+        "started",
+        "state",
+        "status",
+        "waiting_for",
+        "watchers",
+    )
+
+    def __init__(self, row: ExecutionRow, state: ExecutionState, seq: int) -> None:
+        self.row = row
+        self.state = state
+        self.seq = seq
+        self.shard = row.shard
+        self.status: str = row.status
+        self.waiting_for = row.waiting_for
+        self.inflight: dict[tuple[int, int | None], Any] | None = None
+        self.columns: dict[int, list[list[bytes]]] | None = None
+        self.watchers: set[str] | None = None
+        self.parent: tuple[Live, int, int | None] | None = None
+        self.missing: str | None = None
+        self.started = row.created_at
+        self.span: Any = None
+
+    @property
+    def id(self) -> str:
+        return self.row.id
+
+    @property
+    def key(self) -> int:
+        return self.row.key
+
+    @property
+    def is_closed(self) -> bool:
+        return self.state.closed is not None
+
+    def __repr__(self) -> str:
+        return f"<Live {self.row.id} {self.state.status}>"
+
+
+def words(live: Live) -> str | None:
+    """What a waiting execution waits for, in words."""
+    if live.missing is not None:
+        return f"code: {live.missing}"
+    if live.state.status is not ExecutionStatus.WAITING:
+        return None
+    parts = []
+    for node, task in zip(live.state.plan.nodes, live.state.tasks, strict=True):
+        if task.status.value != "waiting":
+            continue
+        match task.wait:
+            case ev.ApprovalRequested(_, prompt):
+                parts.append(f"approval {node.id}: {prompt}")
+            case ev.SignalAwaited(_, name):
+                parts.append(f"signal {name!r}")
+            case ev.TimerStarted():
+                parts.append(f"timer {node.id}")
+            case _:
+                pass
+    return "; ".join(parts[:5]) or None

@@ -1,0 +1,73 @@
+"""Telling clients how executions ended: each parks one call here and is answered in batches."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from raywf.runtime.live import Live
+
+MAX_REPLY = 2000
+Ending = tuple[int, str, str, bytes | None]
+"""A number that counts up per client, the execution's id, the kind and data of its closing event."""
+
+
+class _Box:
+    __slots__ = ("endings", "number", "parked")
+
+    def __init__(self) -> None:
+        self.endings: list[Ending] = []
+        self.number = 0
+        self.parked: asyncio.Future[None] | None = None
+
+
+class Outbox:
+    """Endings by client. An ending is kept until its number is acknowledged, so a lost reply loses nothing."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._boxes: dict[str, _Box] = {}
+
+    def watch(self, client: str, live: Live) -> None:
+        if live.watchers is None:
+            live.watchers = set()
+        live.watchers.add(client)
+
+    def post(self, clients: Iterable[str], id_: str, kind: str, data: bytes | None) -> None:
+        for client in clients:
+            box = self._box(client)
+            box.number += 1
+            box.endings.append((box.number, id_, kind, data))
+            if box.parked is not None and not box.parked.done():
+                box.parked.set_result(None)
+
+    def _box(self, client: str) -> _Box:
+        box = self._boxes.get(client)
+        if box is None:
+            box = self._boxes[client] = _Box()
+        return box
+
+    async def poll(self, client: str, acknowledged: int, wait_s: float) -> list[Ending]:
+        """The endings after ``acknowledged``; parks for at most ``wait_s`` seconds while there are none."""
+        box = self._box(client)
+        box.endings = [ending for ending in box.endings if ending[0] > acknowledged]
+        if not box.endings:
+            if box.parked is not None and not box.parked.done():
+                box.parked.set_result(None)
+            box.parked = self._loop.create_future()
+            timer = self._loop.call_later(wait_s, _wake, box.parked)
+            try:
+                await box.parked
+            finally:
+                timer.cancel()
+        return box.endings[:MAX_REPLY]
+
+    def forget(self, client: str) -> None:
+        box = self._boxes.pop(client, None)
+        if box is not None and box.parked is not None:
+            _wake(box.parked)
+
+
+def _wake(parked: asyncio.Future[None]) -> None:
+    if not parked.done():
+        parked.set_result(None)

@@ -1,0 +1,419 @@
+"""An owner of shards: holds their leases, adopts their executions, takes their commands, answers clients.
+
+This is what a ``WorkflowActor`` is made of; without Ray it runs as it stands (``local.py``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from raywf.config import Settings
+from raywf.core import events as ev
+from raywf.core.codec import from_record
+from raywf.core.effects import StartAttempt
+from raywf.core.execution import fold, outstanding, task_at
+from raywf.core.failures import Failure
+from raywf.core.ids import child_id, shard_of
+from raywf.core.plan import Node
+from raywf.core.state import TaskStatus
+from raywf.errors import LeaseLost, NotFound, StoreUnavailable
+from raywf.journal.group_commit import GroupCommit
+from raywf.ports import Batch, Clock, DefinitionRow, Entropy, EventRow, ExecutionRow, InboxRow, Journal, OwnerRow
+from raywf.runtime.code import Code
+from raywf.runtime.data import Blobs
+from raywf.runtime.definitions import Definitions
+from raywf.runtime.evaluate import Evaluator
+from raywf.runtime.host import Host, address
+from raywf.runtime.leases import LeaseKeeper
+from raywf.runtime.live import Live
+from raywf.runtime.outbox import Outbox
+from raywf.runtime.work import Dispatcher, LocalWork, ThreadPool
+from raywf.telemetry import Telemetry
+
+log = logging.getLogger("raywf.owner")
+
+
+class SubmitRequest(NamedTuple):
+    """One execution to start. ``fresh``: the id was made just now, so nobody can have used it before."""
+
+    id: str
+    fresh: bool
+    definition: str
+    input: bytes
+    fingerprint: str
+    priority: int
+    deadline: float | None
+    tags: dict[str, str]
+    traceparent: str | None
+    by: str | None
+
+
+@dataclass(slots=True)
+class Parts:
+    """What an owner is built from."""
+
+    journal: Journal
+    clock: Clock
+    entropy: Entropy
+    settings: Settings
+    blobs: Blobs
+    threads: ThreadPool
+    telemetry: Telemetry
+    code: Code
+    dispatcher: Dispatcher | None = None
+
+
+class Owner:
+    """Owns shards of one lane. Every method runs on the loop; those that await say so."""
+
+    def __init__(self, me: OwnerRow, namespace: str, parts: Parts) -> None:
+        self.me = me
+        self.namespace = namespace
+        self.parts = parts
+        self.loop = asyncio.get_running_loop()
+        self.journal = parts.journal
+        self.definitions = Definitions()
+        self.epochs: dict[int, int] = {}
+        self.outbox = Outbox(self.loop)
+        self._refused: set[int] = set()
+        self.trouble: str | None = None
+        self.commits = GroupCommit(
+            MeasuredJournal(parts.journal, parts.telemetry, parts.clock),
+            me.owner,
+            me.lane,
+            self.epochs,
+            rows_per_commit=parts.settings.rows_per_commit,
+            on_lost=self._shards_lost,
+            on_trouble=self._trouble,
+            on_refused=self._refused.update,
+        )
+        evaluator = Evaluator(parts.code, parts.blobs)
+        self.host = Host(
+            commits=self.commits,
+            evaluator=evaluator,
+            clock=parts.clock,
+            entropy=parts.entropy,
+            loop=self.loop,
+            plan_of=self.definitions.plan,
+            telemetry=parts.telemetry,
+        )
+        self.work = LocalWork(self.host, evaluator, parts.code, self.loop, parts.threads, parts.dispatcher)
+        self.host.work = self.work
+        self.host.on_closed = self._closed
+        self.host.on_orphan_child = self._orphan_child
+        self.host.child_input = self._child_input  # type: ignore[method-assign]
+        self._taking: set[int] = set()
+        self._background: set[asyncio.Task[Any]] = set()
+        self._inbox_wanted = asyncio.Event()
+        self.keeper: LeaseKeeper | None = None
+        self._keep = False
+        self.gone = asyncio.Event()
+
+    # leases
+
+    async def claim(self, shards: Sequence[int], *, dead: Sequence[str] = (), clean: bool = False) -> int:
+        """Take the leases of ``shards`` that may be taken and adopt their open executions. Awaits the store.
+
+        ``clean``: the owner before parked in good order, so nothing was running. Returns how many were adopted.
+        """
+        held = await self.journal.claim(self.me, shards, self.parts.settings.lease_s, dead=dead)
+        new = [shard for shard in held if shard not in self.epochs]
+        self.epochs.update(held)
+        if self._keep and self.keeper is None and held:
+            self._keep_leases()
+        return await self._recover(new, clean) if new else 0
+
+    def keep_leases_soon(self) -> None:
+        """Renew from a thread from the first claim on."""
+        self._keep = True
+
+    def _keep_leases(self) -> None:
+        lost = lambda: self.loop.call_soon_threadsafe(self._all_lost)  # noqa: E731
+        settings = self.parts.settings
+        self.keeper = LeaseKeeper(settings.store, self.me.owner, settings.lease_s, self.parts.clock, lost)
+        self.keeper.start()
+        self.host.may_act = lambda: self.keeper is None or self.keeper.held
+
+    def _trouble(self, error: StoreUnavailable | None) -> None:
+        """The store cannot be written: say so once, and once more when it can."""
+        if error is not None and self.trouble is None:
+            log.error("nothing is lost, but nothing goes on until the store can be written: %s", error)
+        elif error is None and self.trouble is not None:
+            log.warning("the store can be written again")
+        self.trouble = None if error is None else str(error)
+
+    def _all_lost(self) -> None:
+        self._shards_lost(tuple(self.epochs))
+
+    def _shards_lost(self, shards: Sequence[int]) -> None:
+        lost = set(shards)
+        for shard in lost:
+            self.epochs.pop(shard, None)
+        for live in list(self.host.open.values()):
+            if live.shard in lost:
+                self.host.drop(live)
+        log.warning("lost the lease of %d shards: another owner holds them now", len(lost))
+        if not self.epochs:
+            self.gone.set()
+
+    # recovery
+
+    async def _recover(self, shards: Sequence[int], clean: bool) -> int:
+        adopted: list[Live] = []
+        async for row, rows in self.journal.load_open(self.me.lane, shards):
+            try:
+                await self.definitions.load(self.journal, row.definition)
+                adopted.append(self._fold(row, rows))
+            except (NotFound, ValueError) as error:
+                log.error("execution %s cannot be resumed: %s", row.id, error)
+        for live in adopted:
+            self.host.adopt(live)
+        for live in adopted:
+            self._resume(live, clean)
+        return len(adopted)
+
+    def _fold(self, row: ExecutionRow, rows: list[EventRow]) -> Live:
+        events = (from_record(each.kind, each.task, each.attempt, each.data) for each in rows)
+        return Live(row, fold(self.definitions.plan(row.definition), events), rows[-1].seq if rows else 0)
+
+    def _resume(self, live: Live, clean: bool) -> None:
+        """Issue what is outstanding. After a crash nobody knows whether a ready attempt had begun: it counts as lost."""
+        remaining = []
+        for effect in list(outstanding(live.state)):
+            current = None
+            if isinstance(effect, StartAttempt):
+                current = task_at(live.state, effect.task, effect.item)
+            if current is None or (clean and current.status is not TaskStatus.RUNNING):
+                remaining.append(effect)
+                continue
+            assert isinstance(effect, StartAttempt)
+            # Alone in a process the task cannot have taken this one along: such a loss is not the task's fault.
+            counted = current.lost < 2
+            self.host.lost(live, effect.task, effect.item, effect.attempt, "the workflow actor died", counted=counted)
+        self.host.release(live, remaining)
+
+    def _orphan_child(self, live: Live, task: int, item: int | None, attempt: int) -> None:
+        self.spawn(self._find_child(live, task, item, attempt))
+
+    async def _find_child(self, live: Live, task: int, item: int | None, attempt: int) -> None:
+        """A child was started once and is not open here: it has closed, or its first event was never written."""
+        id_ = child_id(live.id, address(live, task, item))
+        row = await self.journal.execution(self.namespace, id_)
+        closing = (await self.journal.closings([row.key])).get(row.key) if row is not None else None
+        if closing is not None:
+            self.host.child_outcome(live, task, item, closing_outcome(closing))
+        elif row is None:
+            self.host.reopen_child(live, task, item)
+
+    # clients
+
+    async def submit(
+        self, client: str, definitions: Sequence[DefinitionRow], requests: Sequence[SubmitRequest], watch: bool
+    ) -> list[tuple[str, str]]:
+        """Start executions; answers when they are on disk. Awaits the store.
+
+        For each request ``("new" | "same" | "closed" | "taken" | "moved", detail)``: started; running already with the
+        same arguments; ended already with the same arguments; the id belongs to something else (detail: what); the
+        shard has another owner.
+        """
+        for row in definitions:
+            self.definitions.add(row)
+        named = [request.id for request in requests if not request.fresh]
+        existing = await self.journal.existing(self.namespace, named) if named else {}
+        replies: list[tuple[str, str]] = []
+        opened: dict[int, int] = {}
+        for request in requests:
+            if shard_of(request.id) not in self.epochs:
+                replies.append(("moved", ""))
+                continue
+            live = self.host.open.get(request.id)
+            known = live.row if live is not None else existing.get(request.id)
+            if known is None or (request.fresh and live is None):
+                live = self._open(request)
+                opened[live.key] = len(replies)
+                replies.append(("new", ""))
+            elif known.fingerprint != request.fingerprint:
+                replies.append(("taken", f"{known.workflow} {known.version}"))
+                continue
+            else:
+                replies.append(("same" if live is not None else "closed", ""))
+            if watch and live is not None:
+                self.outbox.watch(client, live)
+        if opened:
+            await self._durable()
+        for key in self._refused.intersection(opened):
+            self._refused.discard(key)
+            replies[opened[key]] = ("taken", "an execution of another project")
+        return replies
+
+    def _open(self, request: SubmitRequest) -> Live:
+        definition = self.definitions.row(request.definition)
+        row = ExecutionRow(
+            key=self.host.new_key(),
+            id=request.id,
+            namespace=self.namespace,
+            lane=self.me.lane,
+            shard=shard_of(request.id),
+            workflow=definition.workflow,
+            version=definition.version,
+            definition=definition.hash,
+            fingerprint=request.fingerprint,
+            status="running",
+            priority=request.priority,
+            parent=None,
+            tags=request.tags,
+            created_at=self.parts.clock.now(),
+            deadline=request.deadline,
+            traceparent=request.traceparent,
+        )
+        return self.host.open_execution(row, request.input, definition, by=request.by)
+
+    async def _durable(self) -> None:
+        done: asyncio.Future[None] = self.loop.create_future()
+        self.commits.on_durable(lambda: done.done() or done.set_result(None))
+        await done
+
+    def watch(self, client: str, ids: Sequence[str]) -> list[str]:
+        """Tell this client how these end. Returns those that are not open here: look into the store."""
+        missing = []
+        for id_ in ids:
+            live = self.host.open.get(id_)
+            if live is None:
+                missing.append(id_)
+            else:
+                self.outbox.watch(client, live)
+        return missing
+
+    def _closed(self, live: Live, kind: str, data: bytes | None) -> None:
+        if live.watchers:
+            self.outbox.post(live.watchers, live.id, kind, data)
+
+    def _child_input(self, live: Live, node: Node, item: int | None) -> tuple[DefinitionRow, bytes]:
+        args, kwargs = self.work.arguments(live, node, item)
+        return self.definitions.child_input(node, args, kwargs)
+
+    # commands
+
+    async def take_commands(self) -> None:
+        """Look into the inbox until the owner is gone. Runs as long as the owner."""
+        pause = self.parts.settings.inbox_poll_s
+        while not self.gone.is_set():
+            try:
+                await self._take_once()
+            except LeaseLost:
+                return
+            except Exception:
+                log.exception("reading the inbox failed; trying again")
+            self._inbox_wanted.clear()
+            try:
+                await asyncio.wait_for(self._inbox_wanted.wait(), pause)
+            except TimeoutError:
+                continue
+
+    def poke(self) -> None:
+        """There may be a command: look now."""
+        self._inbox_wanted.set()
+
+    async def _take_once(self) -> None:
+        for row in await self.journal.inbox(self.me.lane, 0):
+            if row.id not in self._taking and shard_of(row.execution) in self.epochs:
+                self._take(row)
+
+    def _take(self, row: InboxRow) -> None:
+        self._taking.add(row.id)
+        live = self.host.open.get(row.execution)
+        if live is not None:
+            try:
+                self._command(live, row)
+            except Exception:
+                log.exception("command %s to %s could not be carried out", row.kind, row.execution)
+        self.commits.add_taken(row.id)
+        self.commits.on_durable(lambda: self._taking.discard(row.id))
+
+    def _command(self, live: Live, row: InboxRow) -> None:
+        body = json.loads(row.body)
+        match row.kind:
+            case "signal":
+                self.host.signal(live, body["name"], body["value"].encode(), row.command_id, row.by)
+            case "approve" | "reject":
+                task = body.get("task") or open_approval(live)
+                if task is not None:
+                    approved = row.kind == "approve"
+                    self.host.decide_approval(live, task, approved, body.get("comment", ""), row.command_id, row.by)
+            case "cancel":
+                self.host.cancel(live, body.get("reason", ""), row.by)
+            case _:
+                log.warning("a command of unknown kind %r was dropped", row.kind)
+
+    # the end
+
+    async def drain(self, grace_s: float) -> None:
+        """Start nothing new, and wait up to ``grace_s`` seconds for what runs to end."""
+        self.host.draining = True
+        until = self.parts.clock.monotonic() + grace_s
+        while self.host.is_busy and self.parts.clock.monotonic() < until:
+            await asyncio.sleep(0.02)
+
+    async def park(self) -> list[str]:
+        """Stop in good order and give the leases up. Returns the ids of the executions that stay open."""
+        parked = [live.id for live in self.host.park()]
+        await self.commits.drain()
+        await self.work.runners.close()
+        if self.keeper is not None:
+            self.keeper.stop()
+        await self.journal.release(self.me.owner)
+        self.gone.set()
+        return parked
+
+    def spawn(self, work: Any) -> None:
+        """Start internal work whose failure is not silent."""
+        task = self.loop.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("internal work failed", exc_info=task.exception())
+
+
+class MeasuredJournal:
+    """A journal whose commits are told to the telemetry."""
+
+    def __init__(self, journal: Journal, telemetry: Telemetry, clock: Clock) -> None:
+        self._journal = journal
+        self._telemetry = telemetry
+        self._clock = clock
+
+    async def commit(self, batch: Batch) -> None:
+        began = self._clock.monotonic()
+        await self._journal.commit(batch)
+        self._telemetry.committed(len(batch.events), self._clock.monotonic() - began)
+
+
+def open_approval(live: Live) -> str | None:
+    """The one task that waits for an approval; None when there is none or more than one."""
+    waiting = [
+        node.id
+        for node, task in zip(live.state.plan.nodes, live.state.tasks, strict=True)
+        if task.status is TaskStatus.WAITING and isinstance(task.wait, ev.ApprovalRequested)
+    ]
+    return waiting[0] if len(waiting) == 1 else None
+
+
+def closing_outcome(row: EventRow) -> bytes | Failure:
+    """How an execution ended, from its closing event."""
+    match from_record(row.kind, row.task, row.attempt, row.data):
+        case ev.ExecutionCompleted(value):
+            return value
+        case ev.ExecutionFailed(_, failure):
+            return failure
+        case ev.ExecutionCancelled(reason):
+            return Failure("raywf.errors.WorkflowCancelled", reason)
+        case other:
+            raise ValueError(f"{other!r:.100} does not close an execution")

@@ -1,0 +1,274 @@
+"""The adapter to Ray: the only file of this room that imports it.
+
+Every call to Ray that raywf makes outside of its actors is here, with the options that make it behave: no retries of
+Ray's own, an explicit address or "local" always, our namespace, no usage reports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import (
+    GetTimeoutError,
+    NodeDiedError,
+    OutOfMemoryError,
+    RayActorError,
+    RayError,
+    RayTaskError,
+    TaskCancelledError,
+    WorkerCrashedError,
+)
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from raywf.core.plan import TaskOptions
+from raywf.errors import StoreUnavailable
+from raywf.runtime.chunks import WorkerDied
+from raywf.runtime.spool import Progress, read_spool
+from raywf.runtime.worker import Chunk
+
+log = logging.getLogger("raywf.ray")
+
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_enable_metrics_collection": "0",
+    "RAY_idle_worker_killing_time_threshold_ms": "60000",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+"""What a Ray that raywf starts runs with, unless the environment says otherwise."""
+
+ActorDied = (RayActorError,)
+OutOfReach = (RayError,)
+GetTimeout = GetTimeoutError
+
+
+def is_initialized() -> bool:
+    return bool(ray.is_initialized())
+
+
+def current_address() -> str:
+    """The address of the Ray that this process is connected to."""
+    return str(ray.get_runtime_context().gcs_address)
+
+
+def _prepare() -> None:
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
+def start_private(namespace: str, num_cpus: int | None = None) -> str:
+    """Start a small Ray that lives as long as this process; returns its address."""
+    _prepare()
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    options: dict[str, Any] = {
+        "address": "local",
+        "num_cpus": num_cpus or max(2, os.cpu_count() or 2),
+        "include_dashboard": False,
+        "log_to_driver": os.environ.get("RAYWF_RAY_LOGS") == "1",
+        "logging_level": logging.ERROR,
+        "object_store_memory": 256 * 2**20,
+        "namespace": namespace,
+        "configure_logging": False,
+    }
+    if len(tempfile.gettempdir()) > 20:
+        options["_temp_dir"] = "/tmp/ray"
+    try:
+        ray.init(**options)
+    except Exception as first:  # on a busy machine a raylet may give up on its agent; Ray's own advice is to try again
+        log.warning("Ray did not start (%s); trying once more", first)
+        ray.shutdown()
+        ray.init(**options)
+    return current_address()
+
+
+def join(address: str, namespace: str) -> str:
+    """Connect this process to a Ray that runs. Raises ``StoreUnavailable`` when nothing answers there."""
+    _prepare()
+    if not os.environ.get("RAY_AUTH_MODE"):
+        os.environ["RAY_AUTH_MODE"] = "token" if _has_token() else "disabled"
+    try:
+        ray.init(
+            address=address,
+            namespace=namespace,
+            log_to_driver=os.environ.get("RAYWF_RAY_LOGS") == "1",
+            logging_level=logging.ERROR,
+            configure_logging=False,
+        )
+    except Exception as error:
+        raise StoreUnavailable(
+            f"no Ray answers at {address!r} ({type(error).__name__}: {error}): start one with `raywf up`, "
+            "or correct the address (the argument, or RAY_ADDRESS)"
+        ) from error
+    return current_address()
+
+
+def _has_token() -> bool:
+    return bool(os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"))
+
+
+def answers(address: str, timeout_s: float = 2.0) -> bool:
+    """Whether something listens at ``host:port``."""
+    import socket
+
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s):
+            return True
+    except (OSError, ValueError):
+        return False
+
+
+def shutdown() -> None:
+    ray.shutdown()
+
+
+def find_actor(name: str, namespace: str) -> Any:
+    """The handle of a named actor; None when there is none."""
+    try:
+        return ray.get_actor(name, namespace=namespace)
+    except ValueError:
+        return None
+
+
+def spawn(
+    cls: type,
+    name: str,
+    namespace: str,
+    args: tuple[Any, ...],
+    *,
+    max_restarts: int,
+    node_id: str | None = None,
+    get_if_exists: bool = False,
+) -> Any:
+    """Start a detached async actor. It takes no CPU from the cluster: it waits, it does not compute."""
+    strategy = NodeAffinitySchedulingStrategy(node_id, soft=True) if node_id else None
+    options: dict[str, Any] = {
+        "name": name,
+        "namespace": namespace,
+        "lifetime": "detached",
+        "num_cpus": 0,
+        "max_restarts": max_restarts,
+        "max_task_retries": 0,
+        "max_concurrency": 10_000,
+        "enable_task_events": False,
+        "get_if_exists": get_if_exists,
+    }
+    if strategy is not None:
+        options["scheduling_strategy"] = strategy
+    return ray.remote(cls).options(**options).remote(*args)
+
+
+def kill(actor: Any) -> None:
+    ray.kill(actor, no_restart=True)
+
+
+def alive_nodes() -> list[str]:
+    return [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+
+
+def this_node() -> str:
+    return str(ray.get_runtime_context().get_node_id())
+
+
+def job_environment() -> Mapping[str, Any]:
+    return dict(ray.get_runtime_context().runtime_env or {})
+
+
+# Ray pickles a remote function by value when its module holds only the remote one: shims that import inside stay small.
+
+
+def _run_chunk(chunk: Chunk, sent: bytes | None, *hot: bytes) -> Any:
+    from raywf.runtime.worker import run_chunk
+
+    return run_chunk(chunk, sent, hot)
+
+
+def _read_notes(path: Path) -> Any:
+    from raywf.runtime.spool import read_spool
+
+    return read_spool(path)
+
+
+class RayTransport:
+    """``chunks.Transport`` over Ray tasks, for use inside a workflow actor."""
+
+    def __init__(self) -> None:
+        self._run = ray.remote(_run_chunk)
+        self._read = ray.remote(_read_notes)
+        self._cpus = 0.0
+        self._asked_at = 0.0
+        self._options: dict[TaskOptions, Any] = {}
+
+    def cpus(self) -> float:
+        """CPUs in the cluster, asked at most every 5 seconds."""
+        now = time.monotonic()
+        if not self._cpus or now - self._asked_at > 5:
+            self._cpus = float(ray.cluster_resources().get("CPU", 1.0)) or 1.0
+            self._asked_at = now
+        return self._cpus
+
+    def put(self, data: bytes) -> Any:
+        return ray.put(data)
+
+    def send(self, chunk: Chunk, sent: Any, hot: list[Any], options: TaskOptions) -> Any:
+        remote = self._options.get(options)
+        if remote is None:
+            remote = self._options[options] = self._run.options(**_ray_options(options))
+        return remote.remote(chunk, sent, *hot)
+
+    async def result(self, ref: Any) -> tuple[float, list[Any]]:
+        try:
+            seconds, outcomes = await ref
+        except (WorkerCrashedError, NodeDiedError, OutOfMemoryError, TaskCancelledError) as error:
+            raise WorkerDied(f"{type(error).__name__}: {str(error).splitlines()[0]}") from None
+        except RayTaskError as error:
+            raise WorkerDied(f"the call itself failed: {error}") from error
+        except RayError as error:
+            raise WorkerDied(f"{type(error).__name__}: {error}") from None
+        return seconds, outcomes
+
+    async def notes(self, path: Path) -> Progress | None:
+        found = read_spool(path)
+        if found is not None:
+            return found
+        here = this_node()
+        for node in alive_nodes():
+            if node != here:
+                strategy = NodeAffinitySchedulingStrategy(node, soft=False)
+                ref = self._read.options(num_cpus=0, max_retries=0, scheduling_strategy=strategy).remote(path)
+                try:
+                    found = await asyncio.wait_for(asyncio.wrap_future(ref.future()), 10)
+                except (RayError, TimeoutError):
+                    continue
+                if found is not None:
+                    return found
+        return None
+
+    def cancel(self, ref: Any) -> None:
+        ray.cancel(ref, force=True)
+
+
+def _ray_options(options: TaskOptions) -> dict[str, Any]:
+    out: dict[str, Any] = {
+        "max_retries": 0,
+        "retry_exceptions": False,
+        "enable_task_events": False,
+        "num_cpus": 1 if options.num_cpus is None else options.num_cpus,
+        "scheduling_strategy": "SPREAD" if len(alive_nodes()) > 1 else "DEFAULT",
+    }
+    if options.num_gpus is not None:
+        out["num_gpus"] = options.num_gpus
+    if options.memory is not None:
+        out["memory"] = options.memory
+    if options.resources:
+        out["resources"] = dict(options.resources)
+    return out

@@ -1,0 +1,304 @@
+"""Running attempts for the host: coroutines on the loop, plain functions in threads, the rest through a dispatcher."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from raywf.config import INLINE_LIMIT
+from raywf.core.effects import StartAttempt
+from raywf.core.failures import Failure
+from raywf.core.plan import FunctionRef, Node
+from raywf.definition.context import TaskContext, entered
+from raywf.errors import CodeMissing
+from raywf.runtime.attempts import Attempt, CoroutineRunners
+from raywf.runtime.code import Code, Function
+from raywf.runtime.data import pack
+from raywf.runtime.evaluate import Evaluator, failure_of
+from raywf.runtime.host import Host, address
+from raywf.runtime.live import Live
+
+MAX_ABANDONED = 16
+"""Threads that are given up on before the actor asks to be replaced."""
+
+
+class RemoteCall:
+    """One attempt to run outside this process: everything a worker needs, and whom to tell."""
+
+    __slots__ = (
+        "args",
+        "attempt",
+        "begun",
+        "context",
+        "function",
+        "isolated",
+        "item",
+        "kwargs",
+        "live",
+        "node",
+        "queued_at",
+        "state",
+    )
+
+    def __init__(self, live: Live, node: Node, effect: StartAttempt, function: FunctionRef) -> None:
+        self.live = live
+        self.node = node
+        self.item = effect.item
+        self.attempt = effect.attempt
+        self.isolated = effect.isolated
+        self.function = function
+        self.args: list[bytes] = []
+        self.kwargs: dict[str, bytes] = {}
+        self.context: tuple[Any, ...] = ()
+        self.begun = False
+        self.queued_at = 0.0
+        self.state: Any = None
+
+
+class Dispatcher(Protocol):
+    """Runs attempts outside this process (as Ray tasks)."""
+
+    def submit(self, call: RemoteCall) -> None: ...
+    def cancel(self, call: RemoteCall) -> None: ...
+
+
+class ThreadPool(Protocol):
+    abandoned: int
+
+    def start(self, work: Callable[[], Any], done: Callable[[Any, BaseException | None], None]) -> Attempt: ...
+    def abandon(self, attempt: Attempt) -> None: ...
+
+
+class Missing:
+    """An attempt that waits for its code."""
+
+    __slots__ = ("effect", "live", "node", "queued_at")
+
+    def __init__(self, live: Live, node: Node, effect: StartAttempt) -> None:
+        self.live, self.node, self.effect = live, node, effect
+        self.queued_at = 0.0
+
+
+class LocalWork:
+    """``host.Work`` in this process, with a ``dispatcher`` for what runs elsewhere."""
+
+    def __init__(
+        self,
+        host: Host,
+        evaluator: Evaluator,
+        code: Code,
+        loop: asyncio.AbstractEventLoop,
+        threads: ThreadPool,
+        dispatcher: Dispatcher | None = None,
+    ) -> None:
+        self.host = host
+        self.evaluator = evaluator
+        self.code = code
+        self.loop = loop
+        self.runners = CoroutineRunners(loop)
+        self.threads = threads
+        self.dispatcher = dispatcher
+        self.missing: list[Missing] = []
+        self.on_worn_out: Callable[[], None] = lambda: None
+
+    def start(self, live: Live, node: Node, effect: StartAttempt) -> Any:
+        assert node.function is not None
+        try:
+            function = self.code.function(node.function)
+        except CodeMissing as error:
+            return self._wait_for_code(live, node, effect, error)
+        options = node.options
+        if self.dispatcher is not None and (effect.isolated or options.runs_on == "ray"):
+            return self._start_remote(live, node, effect, function)
+        done = functools.partial(self._done, live, node, effect, function)
+        if not function.is_async:
+            return self._start_thread(live, node, effect, function, done)
+        try:
+            args, kwargs = self.arguments(live, node, effect.item)
+        except Exception as error:
+            return self._fail_soon(live, node, effect, error)
+        if options.timeout is not None:
+            self.host.arm_timeout(live, node.index, effect.item, options.timeout)
+        return self.runners.start(_call(function.call, self.context(live, node, effect), args, kwargs), done)
+
+    def _start_thread(
+        self, live: Live, node: Node, effect: StartAttempt, function: Function, done: Callable[..., None]
+    ) -> Attempt:
+        state, context = live.state, self.context(live, node, effect)
+        columns = self.columns(live, node) if effect.item is not None else None
+        timeout = node.options.timeout
+
+        def work() -> bytes:
+            if timeout is not None:
+                arm = functools.partial(self.host.arm_timeout, live, node.index, effect.item, timeout)
+                self.loop.call_soon_threadsafe(arm)
+            args, kwargs = self._arguments(state, node, effect.item, columns)
+            with entered(context):
+                return self._encoded(function, function.call(*args, **kwargs))
+
+        return self.threads.start(work, done)
+
+    def _start_remote(self, live: Live, node: Node, effect: StartAttempt, function: Function) -> Any:
+        assert self.dispatcher is not None and node.function is not None
+        call = RemoteCall(live, node, effect, node.function)
+        try:
+            if effect.item is not None:
+                call.args = [column[effect.item] for column in self.columns(live, node)]
+            else:
+                call.args = [self.evaluator.encoded(live.state, binding) for binding in node.args]
+            call.kwargs = {name: self.evaluator.encoded(live.state, binding) for name, binding in node.kwargs}
+        except Exception as error:
+            return self._fail_soon(live, node, effect, error)
+        context = self.context(live, node, effect)
+        call.context = (
+            context.execution_id,
+            context.task_id,
+            context.attempt,
+            context.idempotency_key,
+            context.deadline,
+        )
+        self.dispatcher.submit(call)
+        return call
+
+    def _fail_soon(self, live: Live, node: Node, effect: StartAttempt, error: BaseException) -> Attempt:
+        failure = failure_of(error, effect.attempt)
+        self.loop.call_soon(self.host.ended, live, node.index, effect.item, effect.attempt, failure)
+        return Attempt(None, lambda result, error: None)
+
+    def has_begun(self, handle: Any) -> bool:
+        return bool(getattr(handle, "begun", False))
+
+    def cancel(self, handle: Any) -> None:
+        match handle:
+            case RemoteCall():
+                assert self.dispatcher is not None
+                self.dispatcher.cancel(handle)
+            case Missing(live=live, effect=effect):
+                self.missing.remove(handle)
+                self.loop.call_soon(self.host.ended, live, effect.task, effect.item, effect.attempt, None)
+            case Attempt(work=None):
+                pass
+            case Attempt() if asyncio.iscoroutine(handle.work):
+                self.runners.cancel(handle)
+            case Attempt():
+                self._give_up_thread(handle)
+
+    def _give_up_thread(self, handle: Attempt) -> None:
+        begun = handle.begun
+        self.threads.abandon(handle)
+        if begun:
+            self.loop.call_soon(handle.done, None, asyncio.CancelledError())
+        if self.threads.abandoned >= MAX_ABANDONED:
+            self.on_worn_out()
+
+    # code that is not here
+
+    def _wait_for_code(self, live: Live, node: Node, effect: StartAttempt, error: CodeMissing) -> Missing:
+        missing = Missing(live, node, effect)
+        self.missing.append(missing)
+        self.loop.call_soon(self.host.note_missing, live, str(error))
+        return missing
+
+    def code_came(self) -> None:
+        """New code is here: try again what waited for it."""
+        waiting, self.missing = self.missing, []
+        for each in waiting:
+            if each.live.inflight is None or each.live.inflight.get((each.effect.task, each.effect.item)) is not each:
+                continue
+            del each.live.inflight[(each.effect.task, each.effect.item)]
+            self.host.note_missing(each.live, None)
+            self.host.release(each.live, (each.effect,))
+
+    # arguments
+
+    def context(self, live: Live, node: Node, effect: StartAttempt) -> TaskContext:
+        where = address(live, node.index, effect.item)
+        return TaskContext(
+            execution_id=live.id,
+            task_id=where,
+            attempt=effect.attempt,
+            idempotency_key=f"{live.id}/{where}",
+            deadline=None if live.row.deadline is None else datetime.fromtimestamp(live.row.deadline, UTC),
+        )
+
+    def columns(self, live: Live, node: Node) -> list[list[bytes]]:
+        """The encoded positional arguments of a fan-out, computed once while it runs."""
+        if live.columns is None:
+            live.columns = {}
+        found = live.columns.get(node.index)
+        if found is None:
+            found = live.columns[node.index] = self.evaluator.columns(live.state, node)
+        return found
+
+    def arguments(self, live: Live, node: Node, item: int | None) -> tuple[list[Any], dict[str, Any]]:
+        columns = self.columns(live, node) if item is not None else None
+        return self._arguments(live.state, node, item, columns)
+
+    def _arguments(
+        self, state: Any, node: Node, item: int | None, columns: list[list[bytes]] | None
+    ) -> tuple[list[Any], dict[str, Any]]:
+        evaluator = self.evaluator
+        if columns is not None and item is not None:
+            args = [evaluator.decode(column[item]) for column in columns]
+        else:
+            args = [evaluator.value(state, binding) for binding in node.args]
+        return args, {name: evaluator.value(state, binding) for name, binding in node.kwargs}
+
+    # outcomes
+
+    def _encoded(self, function: Function, result: Any) -> bytes:
+        if function.coerce is not None:
+            result = function.coerce(result)
+        return pack(result, self.evaluator.blobs)
+
+    def _done(
+        self,
+        live: Live,
+        node: Node,
+        effect: StartAttempt,
+        function: Function,
+        result: Any,
+        error: BaseException | None,
+    ) -> None:
+        outcome: bytes | Failure | None
+        if error is None:
+            if type(result) is bytes and not function.is_async:
+                outcome = result  # a thread has encoded it already
+            elif _is_big(result):
+                encode = functools.partial(self._encoded, function, result)
+                self.threads.start(encode, functools.partial(self._packed, live, node, effect))
+                return
+            else:
+                try:
+                    outcome = self._encoded(function, result)
+                except Exception as failed:
+                    outcome = failure_of(failed, effect.attempt, node.options.retry.non_retryable)
+        elif isinstance(error, asyncio.CancelledError):
+            outcome = None
+        else:
+            outcome = failure_of(error, effect.attempt, node.options.retry.non_retryable)
+        self.host.ended(live, node.index, effect.item, effect.attempt, outcome)
+
+    def _packed(self, live: Live, node: Node, effect: StartAttempt, result: Any, error: BaseException | None) -> None:
+        outcome = result if error is None else failure_of(error, effect.attempt)
+        self.host.ended(live, node.index, effect.item, effect.attempt, outcome)
+
+
+async def _call(call: Callable[..., Any], context: TaskContext, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    with entered(context):
+        return await call(*args, **kwargs)
+
+
+def _is_big(result: Any) -> bool:
+    """Whether encoding this may take long or touch a disk: then it happens in a thread."""
+    kind = type(result)
+    if kind is int or kind is bool or result is None or kind is float:
+        return False
+    if kind in (str, bytes, bytearray):
+        return len(result) > INLINE_LIMIT
+    if kind in (list, dict):
+        return len(result) > 2000
+    return bool(getattr(result, "nbytes", 0) > INLINE_LIMIT)

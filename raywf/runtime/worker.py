@@ -1,0 +1,159 @@
+"""Inside a Ray worker: load the bundle's code, run the tasks of a chunk one after another, note each step."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import faulthandler
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raywf.core.plan import FunctionRef
+from raywf.definition import values
+from raywf.definition.context import TaskContext, entered
+from raywf.runtime.bundle import Bundle, enter_bundle
+from raywf.runtime.code import Code, Function
+from raywf.runtime.data import FileBlobs, pack
+from raywf.runtime.evaluate import failure_of
+from raywf.runtime.spool import SpoolWriter
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One task of a chunk: encoded arguments and the fields of its ``TaskContext``."""
+
+    args: Sequence[bytes]
+    kwargs: Mapping[str, bytes]
+    context: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some tasks of one kind in one call. ``hot`` are the hashes of the large values sent along, in order."""
+
+    bundle: Bundle
+    function: FunctionRef
+    timeout: float | None
+    non_retryable: tuple[str, ...]
+    items: Sequence[Item]
+    spool: Path
+    blob_root: Path | None
+    blob_mark: str
+    hot: Sequence[str]
+
+
+_code = Code()
+_received: set[int] = set()
+_previous: Path | None = None
+_runner: asyncio.Runner | None = None
+
+
+def run_chunk(chunk: Chunk, sent: bytes | None, hot: Sequence[bytes]) -> tuple[float, list[Any]]:
+    """Run the tasks of a chunk. Returns the seconds they took and, for each, ``["ok", value text]`` or
+    ``["failed", failure data]``. Never raises what a task raised."""
+    global _previous, _code
+    if enter_bundle(chunk.bundle):
+        _code = Code()
+        _received.clear()
+    if sent is not None and hash(sent) not in _received:
+        _code.receive(sent)
+        _received.add(hash(sent))
+    if _previous is not None:
+        _previous.unlink(missing_ok=True)
+    spool = SpoolWriter(chunk.spool)
+    _previous = chunk.spool
+    began = time.perf_counter()
+    try:
+        run = _Run(chunk, dict(zip(chunk.hot, hot, strict=True)), spool)
+        outcomes = [run.one(index, item) for index, item in enumerate(chunk.items)]
+    finally:
+        spool.close()
+    return time.perf_counter() - began, outcomes
+
+
+class _Run:
+    def __init__(self, chunk: Chunk, hot: dict[str, bytes], spool: SpoolWriter) -> None:
+        self.chunk = chunk
+        self.hot = hot
+        self.spool = spool
+        self.blobs = _blobs(chunk)
+
+    def fetch(self, hash_: str) -> bytes:
+        found = self.hot.get(hash_)
+        if found is not None:
+            return found
+        if self.blobs is None:
+            raise LookupError(f"the large value {hash_} was neither sent along nor is it on this node")
+        return self.blobs.get(hash_)
+
+    def one(self, index: int, item: Item) -> Any:
+        self.spool.started(index)
+        context = TaskContext(*item.context)
+        try:
+            function = _code.function(self.chunk.function)
+            args = [values.decode(each, _code.find_class, self.fetch) for each in item.args]
+            kwargs = {name: values.decode(each, _code.find_class, self.fetch) for name, each in item.kwargs.items()}
+            result = self._call(function, context, args, kwargs)
+            if function.coerce is not None:
+                result = function.coerce(result)
+            outcome: list[Any] = ["ok", pack(result, self.blobs).decode()]
+        except BaseException as error:
+            outcome = ["failed", failure_of(error, context.attempt, self.chunk.non_retryable).to_data()]
+        self.spool.ended(index, outcome)
+        return outcome
+
+    def _call(self, function: Function, context: TaskContext, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        timeout = self.chunk.timeout
+        if function.is_async:
+            return _loop().run(_with_timeout(function.call, context, args, kwargs, timeout), context=_empty())
+        if timeout is not None:
+            # Ends the process from a thread of C, whatever holds the interpreter; the notes say what was running.
+            faulthandler.dump_traceback_later(timeout, exit=True, file=self.spool.fileno)
+        try:
+            return _empty().run(_in_context, function.call, context, args, kwargs)
+        finally:
+            if timeout is not None:
+                faulthandler.cancel_dump_traceback_later()
+
+
+def _empty() -> contextvars.Context:
+    return contextvars.Context()
+
+
+def _in_context(call: Callable[..., Any], context: TaskContext, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    with entered(context):
+        return call(*args, **kwargs)
+
+
+async def _with_timeout(
+    call: Callable[..., Any], context: TaskContext, args: list[Any], kwargs: dict[str, Any], timeout: float | None
+) -> Any:
+    try:
+        async with asyncio.timeout(timeout) as limit:
+            with entered(context):
+                return await call(*args, **kwargs)
+    except TimeoutError:
+        if limit.expired():
+            raise TimeoutError(f"{context.task_id} ran longer than its timeout of {timeout:g} s") from None
+        raise
+
+
+def _loop() -> asyncio.Runner:
+    global _runner
+    if _runner is None:
+        _runner = asyncio.Runner()
+    return _runner
+
+
+def _blobs(chunk: Chunk) -> FileBlobs | None:
+    """The large values beside the store, if this node sees the same directory as the owner."""
+    if chunk.blob_root is None:
+        return None
+    try:
+        same = (chunk.blob_root / ".store").read_text() == chunk.blob_mark
+    except OSError:
+        return None
+    return FileBlobs(chunk.blob_root) if same else None
