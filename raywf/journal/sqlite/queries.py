@@ -17,6 +17,9 @@ _MOST = 512
 """Rows in one statement. More are no faster, and fewer let go of the GIL more often: beside a busy thread each step of
 a statement may wait for its turn, so a thousand rows must not be a thousand steps."""
 
+_LONGEST = 16_000
+"""Characters of a statement: apsw prepares longer ones anew each time."""
+
 
 @cache
 def _all() -> dict[str, str]:
@@ -32,14 +35,22 @@ def query(name: str) -> str:
 @cache
 def _for_rows(name: str, rows: int) -> str:
     def repeat(found: re.Match[str]) -> str:
-        return ", ".join([found[1]] * rows)
+        return ",".join([found[1].replace(" ", "")] * rows)
 
     return _GROUP.sub(repeat, query(name))
 
 
+@cache
+def _most(name: str) -> int:
+    rows = _MOST
+    while len(_for_rows(name, rows)) > _LONGEST:
+        rows >>= 1
+    return rows
+
+
 def run_many(db: apsw.Connection, name: str, rows: Sequence[Sequence[Any]]) -> None:
     """Run a ``/*rows*/`` statement over all rows, in blocks whose sizes are powers of two: few shapes, few steps."""
-    start, left, size = 0, len(rows), _MOST
+    start, left, size = 0, len(rows), _most(name)
     while left:
         while size > left:
             size >>= 1
