@@ -1,1 +1,136 @@
 """The shop window of raywf: its public names, loaded when they are first used. ``import raywf`` starts nothing."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if not os.path.isdir(os.path.join(os.path.dirname(__file__), "actors")):
+    # A checkout without symbolic links: `actors/` lies beside this package and is found there.
+    __path__.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "task": "raywf.definition.tasks",
+    "workflow": "raywf.definition.workflows",
+    "Workflow": "raywf.definition.workflows",
+    "Task": "raywf.definition.tasks",
+    "Retry": "raywf.definition.options",
+    "when": "raywf.definition.flow",
+    "gather": "raywf.definition.flow",
+    "sleep": "raywf.definition.flow",
+    "wait_signal": "raywf.definition.flow",
+    "approval": "raywf.definition.flow",
+    "current": "raywf.definition.context",
+    "WorkflowDefinition": "raywf.definition.model",
+    "connect": "raywf.client",
+    "connect_async": "raywf.client",
+    "WorkflowEngine": "raywf.client",
+    "Candidate": "raywf.aggregation",
+    "ResultAggregator": "raywf.aggregation",
+    "AggregateResult": "raywf.aggregation",
+    "RaywfError": "raywf.errors",
+    "DefinitionError": "raywf.errors",
+    "WorkflowFailed": "raywf.errors",
+    "WorkflowCancelled": "raywf.errors",
+    "NotFound": "raywf.errors",
+    "AlreadyExists": "raywf.errors",
+    "ExecutionClosed": "raywf.errors",
+    "InvalidInput": "raywf.errors",
+    "NotConnected": "raywf.errors",
+    "StoreUnavailable": "raywf.errors",
+    "CodeMissing": "raywf.errors",
+    "WorkerLost": "raywf.errors",
+    "LoopLimit": "raywf.errors",
+    "ResultTimeout": "raywf.errors",
+    "BudgetExceeded": "raywf.errors",
+    "RateLimited": "raywf.errors",
+    "ProviderError": "raywf.errors",
+    "ValidationFailed": "raywf.errors",
+    "PermissionDenied": "raywf.errors",
+}
+"""Public name -> the module it lives in."""
+
+if TYPE_CHECKING:
+    from raywf.aggregation import AggregateResult, Candidate, ResultAggregator
+    from raywf.definition.context import current
+    from raywf.definition.flow import approval, gather, sleep, wait_signal, when
+    from raywf.definition.model import WorkflowDefinition
+    from raywf.definition.options import Retry
+    from raywf.definition.tasks import Task, task
+    from raywf.definition.workflows import Workflow, workflow
+    from raywf.errors import (
+        AlreadyExists,
+        BudgetExceeded,
+        CodeMissing,
+        DefinitionError,
+        ExecutionClosed,
+        InvalidInput,
+        LoopLimit,
+        NotConnected,
+        NotFound,
+        PermissionDenied,
+        ProviderError,
+        RateLimited,
+        RaywfError,
+        ResultTimeout,
+        StoreUnavailable,
+        ValidationFailed,
+        WorkerLost,
+        WorkflowCancelled,
+        WorkflowFailed,
+    )
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'raywf' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})
+
+
+__all__ = [
+    "AggregateResult",
+    "AlreadyExists",
+    "BudgetExceeded",
+    "Candidate",
+    "CodeMissing",
+    "DefinitionError",
+    "ExecutionClosed",
+    "InvalidInput",
+    "LoopLimit",
+    "NotConnected",
+    "NotFound",
+    "PermissionDenied",
+    "ProviderError",
+    "RateLimited",
+    "RaywfError",
+    "ResultAggregator",
+    "ResultTimeout",
+    "Retry",
+    "StoreUnavailable",
+    "Task",
+    "ValidationFailed",
+    "WorkerLost",
+    "Workflow",
+    "WorkflowCancelled",
+    "WorkflowDefinition",
+    "WorkflowFailed",
+    "__version__",
+    "approval",
+    "current",
+    "gather",
+    "sleep",
+    "task",
+    "wait_signal",
+    "when",
+    "workflow",
+]

@@ -1,0 +1,56 @@
+"""What a task may ask about itself while it runs: ``raywf.current()``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from raywf.errors import RaywfError
+
+
+def _nobody_listens(progress: Any) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskContext:
+    """The attempt that runs here. ``idempotency_key`` is the same for all attempts of a task; ``deadline`` is UTC."""
+
+    execution_id: str
+    task_id: str
+    attempt: int
+    idempotency_key: str
+    deadline: datetime | None = None
+    report: Callable[[Any], None] = field(default=_nobody_listens, repr=False, compare=False)
+
+    def heartbeat(self, progress: Any = None) -> None:
+        """Say that the attempt is alive, and how far it is. Cheap; the last word counts."""
+        self.report(progress)
+
+
+_context: ContextVar[TaskContext | None] = ContextVar("raywf_task_context", default=None)
+
+
+def current() -> TaskContext:
+    """The context of the task that runs here. Raises ``RaywfError`` outside of a task."""
+    context = _context.get()
+    if context is None:
+        raise RaywfError(
+            "raywf.current() was called outside of a task: it is known only while an engine runs one. "
+            "Call it inside a function marked @task; in tests, run the workflow with raywf.testing.run."
+        )
+    return context
+
+
+@contextmanager
+def entered(context: TaskContext) -> Iterator[TaskContext]:
+    """Make ``context`` the current one, for the engine that runs a task."""
+    token = _context.set(context)
+    try:
+        yield context
+    finally:
+        _context.reset(token)

@@ -1,0 +1,186 @@
+"""What a body can say besides calling tasks: ``when``, ``gather``, ``sleep``, ``wait_signal``, ``approval``."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any, Final, TypeVar, overload
+
+from raywf.definition.functions import check_arity
+from raywf.definition.options import seconds as duration
+from raywf.definition.recording import holds_expression, record_condition
+from raywf.definition.references import Draft, Expression
+from raywf.definition.tracing import Trace, check_id, required
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+class _NotGiven:
+    def __repr__(self) -> str:
+        return "<not given>"
+
+
+NOT_GIVEN: Final[Any] = _NotGiven()
+"""The default of arguments for which None is a value like any other."""
+
+
+@overload
+def when(cond: object, then: Callable[[], A], otherwise: Callable[[], B], *, id: str | None = None) -> A | B: ...
+@overload
+def when(cond: object, then: Callable[[], A], otherwise: None = None, *, id: str | None = None) -> A | None: ...
+def when(cond: Any, then: Any, otherwise: Any = None, *, id: str | None = None) -> Any:
+    """Only one side runs. ``then`` and ``otherwise`` are callables without parameters; the tasks they call belong to
+    their side, and the value is that of the side that ran (None without ``otherwise``)."""
+    trace = required("raywf.when")
+    if not isinstance(cond, Expression):
+        raise trace.flaw(
+            f"raywf.when got {cond!r:.60} as its condition, which is known while the graph is being built: write a "
+            "plain `if`, or compare a reference, as in raywf.when(score < 0.7, then=…)"
+        )
+    data: dict[str, Any] = {"when": record_condition(cond, trace, "condition of raywf.when")}
+    draft = trace.add("when", data, _given_id("raywf.when", id))
+    results = {}
+    for name, side in (("then", then), ("otherwise", otherwise)):
+        if side is None and name == "otherwise":
+            continue
+        members, result = _run_side(trace, draft, name, side)
+        if members:
+            data[name] = members
+        if result is not None:
+            results[name] = result
+    if results:
+        data["result"] = results
+    return trace.reference(draft)
+
+
+def _run_side(trace: Trace, when_: Draft, name: str, side: Any) -> tuple[list[str], Any]:
+    if isinstance(side, Expression) or not callable(side):
+        raise trace.flaw(
+            f"raywf.when: {name}= takes a callable without parameters, whose tasks run only on that side: write "
+            f"{name}=lambda: …"
+        )
+    check_arity(f"raywf.when: {name}=", side, (), {}, line=when_.line)
+    with trace.side(when_, name == "then") as members:
+        value = side()
+        if inspect.iscoroutine(value):
+            value.close()
+            raise trace.flaw(f"raywf.when: {name}= is an async function: give a plain one, or a @task")
+        result = trace.record(value, f"value of the {name} side of {when_.id!r}")
+    return members, result
+
+
+def gather(*refs: Any, id: str | None = None) -> list[Any]:
+    """The results of several tasks as one list, once all are there."""
+    trace = required("raywf.gather")
+    for ref in refs:
+        if not holds_expression(ref):
+            name = getattr(ref, "__name__", None)
+            what = f"the function {name!r}" if callable(ref) and name else f"{ref!r:.60}"
+            raise trace.flaw(f"raywf.gather takes what tasks give, as in gather(f(x), g(y)), not {what}")
+    items = [trace.record(ref, f"argument {at} of raywf.gather") for at, ref in enumerate(refs)]
+    draft = trace.add("gather", {"gather": items}, _given_id("raywf.gather", id))
+    return trace.reference(draft)  # type: ignore[return-value]
+
+
+@overload
+def sleep(seconds: float | timedelta, value: A, *, id: str | None = None) -> A: ...
+@overload
+def sleep(seconds: float | timedelta, *, id: str | None = None) -> None: ...
+def sleep(seconds: Any, value: Any = None, *, id: str | None = None) -> Any:
+    """Starts when ``value`` is there and gives it ``seconds`` later; costs a row, not a process. A sleep that nothing
+    uses is a ``DefinitionError``."""
+    trace = required("raywf.sleep")
+    data: dict[str, Any] = {"seconds": _seconds(trace, "raywf.sleep: seconds", seconds, zero=True)}
+    if value is not None:
+        data["value"] = trace.record(value, "value of raywf.sleep")
+    return trace.reference(trace.add("sleep", {"sleep": data}, _given_id("raywf.sleep", id)))
+
+
+def wait_signal(
+    name: Any,
+    timeout: float | timedelta | None = None,
+    default: Any = NOT_GIVEN,
+    schema: Any = None,
+    *,
+    id: str | None = None,
+) -> Any:
+    """The payload of the next signal of that name. After ``timeout`` seconds the task gives ``default``, or fails if
+    there is none. ``schema`` (a type, or a JSON schema) says what a payload must look like."""
+    trace = required("raywf.wait_signal")
+    if not isinstance(name, str) or not name:
+        raise trace.flaw(f"raywf.wait_signal: the name of a signal is text, not {name!r:.60}")
+    data: dict[str, Any] = {"name": trace.record(name, "name of raywf.wait_signal")}
+    if timeout is not None:
+        data["timeout"] = _seconds(trace, "raywf.wait_signal: timeout", timeout)
+    if default is not NOT_GIVEN:
+        data["default"] = trace.record(default, "default of raywf.wait_signal")
+    if schema is not None:
+        data["schema"] = _json_schema(trace, schema)
+    draft = trace.add("wait_signal", {"signal": data}, _given_id("raywf.wait_signal", id))
+    return trace.reference(draft)
+
+
+@overload
+def approval(
+    prompt: str,
+    data: A,
+    timeout: float | timedelta | None = None,
+    on_reject: Any = NOT_GIVEN,
+    on_timeout: Any = NOT_GIVEN,
+    *,
+    id: str | None = None,
+) -> A: ...
+@overload
+def approval(
+    prompt: str,
+    *,
+    timeout: float | timedelta | None = None,
+    on_reject: Any = NOT_GIVEN,
+    on_timeout: Any = NOT_GIVEN,
+    id: str | None = None,
+) -> Any: ...
+def approval(
+    prompt: Any,
+    data: Any = None,
+    timeout: Any = None,
+    on_reject: Any = NOT_GIVEN,
+    on_timeout: Any = NOT_GIVEN,
+    *,
+    id: str | None = None,
+) -> Any:
+    """Asks a person. Gives ``data`` when approved; rejection and timeout give ``on_reject`` and ``on_timeout``, or fail
+    the task where these are not given."""
+    trace = required("raywf.approval")
+    spec: dict[str, Any] = {"prompt": trace.record(prompt, "prompt of raywf.approval")}
+    if data is not None:
+        spec["data"] = trace.record(data, "data of raywf.approval")
+    if timeout is not None:
+        spec["timeout"] = _seconds(trace, "raywf.approval: timeout", timeout)
+    for name, value in (("on_reject", on_reject), ("on_timeout", on_timeout)):
+        if value is not NOT_GIVEN:
+            spec[name] = trace.record(value, f"{name} of raywf.approval")
+    return trace.reference(trace.add("approval", {"approval": spec}, _given_id("raywf.approval", id)))
+
+
+def _given_id(who: str, id: str | None) -> str | None:
+    return None if id is None else check_id(who, id)
+
+
+def _seconds(trace: Trace, what: str, value: Any, *, zero: bool = False) -> Any:
+    if holds_expression(value):
+        return trace.record(value, what)
+    return duration(f"{trace.flaw(what)}", value, zero=zero)
+
+
+def _json_schema(trace: Trace, schema: Any) -> Any:
+    if isinstance(schema, Mapping):
+        return dict(schema)
+    from pydantic import TypeAdapter
+    from pydantic.errors import PydanticUserError
+
+    try:
+        return TypeAdapter(schema).json_schema()
+    except (PydanticUserError, TypeError) as error:
+        raise trace.flaw(f"raywf.wait_signal: schema={schema!r:.60} has no JSON schema ({error})") from None

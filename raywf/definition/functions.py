@@ -1,0 +1,134 @@
+"""Functions by name: how a task's function is written down, found again, and checked against its arguments."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from types import CodeType
+from typing import Any
+
+from raywf.core.plan import FunctionRef
+from raywf.definition.lines import did_you_mean
+from raywf.errors import CodeMissing, DefinitionError
+
+
+def function_ref(function: Callable[..., Any]) -> FunctionRef:
+    """How a function is written down in a definition."""
+    module = getattr(function, "__module__", None) or "__main__"
+    qualname = getattr(function, "__qualname__", type(function).__name__)
+    path = f"{module}:{qualname}"
+    return FunctionRef(path, source_hash(function, path), not _is_importable(function, module, qualname))
+
+
+def source_hash(function: Callable[..., Any], path: str) -> str:
+    """SHA-256 of the function's source text; of its code object where there is no text, else of its name."""
+    try:
+        text = inspect.getsource(function).encode()
+    except (OSError, TypeError, SyntaxError, IndexError):
+        code = getattr(inspect.unwrap(function), "__code__", None)
+        text = _code_bytes(code) if isinstance(code, CodeType) else path.encode()
+    return hashlib.sha256(text).hexdigest()
+
+
+def _code_bytes(code: CodeType) -> bytes:
+    constants = [_code_bytes(each) if isinstance(each, CodeType) else repr(each).encode() for each in code.co_consts]
+    return b"\0".join([code.co_code, *constants, repr(code.co_names).encode()])
+
+
+def _is_importable(function: Callable[..., Any], module: str, qualname: str) -> bool:
+    """Whether another process that imports ``module`` finds this very function there."""
+    if module == "__main__" or "<" in qualname:
+        return False
+    found: Any = sys.modules.get(module)
+    if found is None or not _has_file(module):
+        return False
+    for name in qualname.split("."):
+        found = getattr(found, name, None)
+    return found is function or plain(found) is function
+
+
+@functools.lru_cache(maxsize=1024)
+def _has_file(module: str) -> bool:
+    """Whether the import system finds the module again: from a file, or as a part of Python itself."""
+    if module in sys.builtin_module_names:
+        return True
+    parent, _, _ = module.rpartition(".")
+    path: Any = None
+    if parent:
+        if parent not in sys.modules or not _has_file(parent):
+            return False
+        path = getattr(sys.modules[parent], "__path__", None)
+    for finder in sys.meta_path:
+        spec = finder.find_spec(module, path) if hasattr(finder, "find_spec") else None
+        if spec is not None:
+            mine = getattr(sys.modules[module], "__file__", None)
+            return mine is None or spec.origin is None or os.path.realpath(mine) == os.path.realpath(spec.origin)
+    return False
+
+
+def plain(found: Any) -> Any:
+    """The function behind a ``@task``; anything else as it is."""
+    return found.function if getattr(type(found), "_raywf_is_task", False) else found
+
+
+def resolve_function(ref: FunctionRef) -> Callable[..., Any]:
+    """Import ``module:qualname`` and give the plain function. Raises ``CodeMissing`` saying what, where and what to do."""
+    module, _, qualname = ref.path.partition(":")
+    qualname = qualname.partition("#")[0]
+    if ref.by_value:
+        raise CodeMissing(
+            f"function {ref.path!r} cannot be imported: it was defined in __main__, in a notebook or inside another "
+            "function, so only the program that defined it can send it. Connect from that program, or move the "
+            "function to the top of a module."
+        )
+    try:
+        found: Any = importlib.import_module(module)
+    except ImportError as error:
+        raise CodeMissing(
+            f"function {ref.path!r}: the module {module!r} cannot be imported ({error}). Looked in: "
+            f"{', '.join(each or os.getcwd() for each in sys.path[:6])}. Install it, or start from the directory that "
+            "holds it."
+        ) from error
+    for name in qualname.split("."):
+        if not hasattr(found, name):
+            raise CodeMissing(
+                f"function {ref.path!r}: {getattr(found, '__file__', None) or module} has no {name!r}."
+                f"{did_you_mean(name, dir(found))} Correct the name, or bring the function back."
+            )
+        found = getattr(found, name)
+    found = plain(found)
+    if not callable(found):
+        raise CodeMissing(f"{ref.path!r} is not a function but {found!r:.100}: name a function")
+    return found  # type: ignore[no-any-return]
+
+
+def check_arity(
+    who: str, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], *, line: str = ""
+) -> None:
+    """Raise ``DefinitionError`` when a call with these arguments could not be made."""
+    signature = signature_of(function)
+    if signature is None:
+        return
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        where = f"{line}: " if line else ""
+        unknown = str(error).rpartition("'")[0].rpartition("'")[2] if "unexpected keyword" in str(error) else ""
+        hint = did_you_mean(unknown, signature.parameters) if unknown else ""
+        name = getattr(function, "__name__", "function")
+        raise DefinitionError(f"{where}{who}: {error}.{hint} It is defined as {name}{signature}") from None
+
+
+@functools.lru_cache(maxsize=4096)
+def signature_of(function: Callable[..., Any]) -> inspect.Signature | None:
+    """The signature, or None for the few built-in functions that have none."""
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):
+        return None

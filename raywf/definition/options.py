@@ -1,0 +1,187 @@
+"""How a task runs: retry, timeout, place and resources. Checked when they are given, stored as data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final, TypeAlias
+
+from raywf.core.plan import DEFAULT_OPTIONS, TaskOptions
+from raywf.core.retry import RetryPolicy
+from raywf.definition.lines import did_you_mean
+from raywf.errors import DefinitionError
+
+NonRetryable: TypeAlias = "tuple[type[BaseException] | str, ...] | type[BaseException] | str"
+
+RESOURCE_OPTIONS: Final = ("num_cpus", "num_gpus", "memory", "resources")
+OPTIONS: Final = ("retry", "timeout", "runs_on", *RESOURCE_OPTIONS, "effect", "compensate")
+_PLACES = ("actor", "ray")
+_EFFECTS = ("at_least_once", "at_most_once")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """Try a failed task again.
+
+    ``max_attempts`` counts the first attempt. Before the n-th repetition there is a pause drawn uniformly from zero to
+    ``min(max_delay, initial * backoff ** (n - 1))`` seconds. Exceptions named in ``non_retryable`` (classes, or their
+    qualified names) fail the task at once. Raises ``DefinitionError`` for values that make no sense.
+    """
+
+    max_attempts: int = 3
+    initial: float = 0.2
+    backoff: float = 2.0
+    max_delay: float = 10.0
+    non_retryable: NonRetryable = ()
+
+    def __post_init__(self) -> None:
+        attempts: Any = self.max_attempts
+        if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
+            raise DefinitionError(
+                f"Retry(max_attempts={attempts!r}): it counts the first attempt, so it is an integer from 1"
+            )
+        for name, low in (("initial", 0.0), ("backoff", 1.0), ("max_delay", 0.0)):
+            object.__setattr__(self, name, _number(f"Retry({name}=…)", getattr(self, name), low))
+        given = self.non_retryable
+        names = given if isinstance(given, (tuple, list, set, frozenset)) else (given,)
+        object.__setattr__(self, "non_retryable", tuple(_exception_name(each) for each in names))
+
+    def policy(self) -> RetryPolicy:
+        """The same as the brain reads it."""
+        names = tuple(str(name) for name in self.non_retryable) if isinstance(self.non_retryable, tuple) else ()
+        return RetryPolicy(self.max_attempts, self.initial, self.backoff, self.max_delay, names)
+
+
+def _exception_name(given: object) -> str:
+    if isinstance(given, str):
+        if not given or not all(part.isidentifier() for part in given.replace("<locals>", "locals").split(".")):
+            raise DefinitionError(f"Retry(non_retryable=…): {given!r} is not the qualified name of an exception")
+        return given
+    if isinstance(given, type) and issubclass(given, BaseException):
+        module = given.__module__
+        return given.__qualname__ if module == "builtins" else f"{module}.{given.__qualname__}"
+    raise DefinitionError(
+        f"Retry(non_retryable=…): {given!r} is not an exception class. Write non_retryable=(ValueError, KeyError)"
+    )
+
+
+def _number(what: str, value: object, low: float, *, exclusive: bool = False) -> float:
+    ok = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if ok and (value > low if exclusive else value >= low):  # type: ignore[operator]
+        return float(value)  # type: ignore[arg-type]
+    bound = "above" if exclusive else "from"
+    raise DefinitionError(f"{what} is {value!r}: it must be a number {bound} {low:g}")
+
+
+def seconds(what: str, value: object, *, zero: bool = False) -> float:
+    """A duration: a number of seconds or a ``timedelta``; above zero, or also zero where that makes sense."""
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    return _number(f"{what} (seconds)", value, 0.0, exclusive=not zero)
+
+
+def to_data(who: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as data: checked, converted, without those that are None. Raises ``DefinitionError`` naming ``who``."""
+    data: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in OPTIONS:
+            raise DefinitionError(
+                f"{who}: there is no option {name!r}.{did_you_mean(name, OPTIONS)} Options are {', '.join(OPTIONS)}."
+            )
+        if value is not None:
+            data[name] = _CHECKS[name](f"{who}: {name}", value)
+    resources = [name for name in RESOURCE_OPTIONS if name in data]
+    if resources and data.setdefault("runs_on", "ray") != "ray":
+        raise DefinitionError(
+            f"{who}: {resources[0]} is a resource of a Ray task, but runs_on={data['runs_on']!r} was given. "
+            "Leave runs_on out, or write runs_on='ray'."
+        )
+    return data
+
+
+def _choice(what: str, value: object, known: tuple[str, ...]) -> str:
+    if value in known and isinstance(value, str):
+        return value
+    raise DefinitionError(f"{what} is {value!r}: it must be one of {', '.join(map(repr, known))}."
+                          + did_you_mean(value, known))  # fmt: skip
+
+
+def _retry(what: str, value: object) -> dict[str, Any]:
+    if isinstance(value, Mapping):
+        known = Retry.__dataclass_fields__
+        for name in value:
+            if name not in known:
+                raise DefinitionError(f"{what} has no field {name!r}.{did_you_mean(name, known)}")
+        try:
+            value = Retry(**value)
+        except DefinitionError as error:
+            raise DefinitionError(f"{what}: {error}") from None
+    if not isinstance(value, Retry):
+        raise DefinitionError(f"{what} is {value!r}: write retry=raywf.Retry(max_attempts=3)")
+    policy = value.policy()
+    return {
+        "max_attempts": policy.max_attempts,
+        "initial": policy.initial,
+        "backoff": policy.backoff,
+        "max_delay": policy.max_delay,
+        "non_retryable": list(policy.non_retryable),
+    }
+
+
+def _memory(what: str, value: object) -> int:
+    return int(_number(f"{what} (bytes)", value, 0.0, exclusive=True))
+
+
+def _resources(what: str, value: object) -> dict[str, float]:
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) and name for name in value):
+        raise DefinitionError(f"{what} is {value!r}: it must be a dict from a resource's name to an amount")
+    return {name: _number(f"{what}[{name!r}]", amount, 0.0, exclusive=True) for name, amount in value.items()}
+
+
+def _effect(what: str, value: object) -> str:
+    if _choice(what, value, _EFFECTS) == "at_most_once":
+        raise DefinitionError(
+            f"{what}='at_most_once' is not supported in this version: tasks run at least once. Leave it out and use "
+            "raywf.current().idempotency_key, which is the same for all attempts, to make a repetition harmless."
+        )
+    return "at_least_once"
+
+
+def _compensate(what: str, value: object) -> Any:
+    raise DefinitionError(
+        f"{what}=… is not supported in this version: nothing would be undone when the execution fails. "
+        "Leave it out and undo in a task of your own."
+    )
+
+
+_CHECKS: dict[str, Any] = {
+    "retry": _retry,
+    "timeout": seconds,
+    "runs_on": lambda what, value: _choice(what, value, _PLACES),
+    "num_cpus": lambda what, value: _number(what, value, 0.0),
+    "num_gpus": lambda what, value: _number(what, value, 0.0),
+    "memory": _memory,
+    "resources": _resources,
+    "effect": _effect,
+    "compensate": _compensate,
+}
+
+
+def from_data(data: Mapping[str, Any]) -> TaskOptions:
+    """The options of a plan."""
+    if not data:
+        return DEFAULT_OPTIONS
+    data = to_data("options", data)
+    retry = Retry(**data["retry"]).policy() if "retry" in data else DEFAULT_OPTIONS.retry
+    return TaskOptions(
+        retry=retry,
+        timeout=data.get("timeout"),
+        runs_on=data.get("runs_on", "actor"),
+        num_cpus=data.get("num_cpus"),
+        num_gpus=data.get("num_gpus"),
+        memory=data.get("memory"),
+        resources=tuple(sorted(data.get("resources", {}).items())),
+        effect=data.get("effect", "at_least_once"),
+    )

@@ -1,0 +1,307 @@
+"""``@workflow``: a body that is traced into a definition, and definitions that were loaded."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+
+from raywf.core.plan import FunctionRef, NodeKind, Plan
+from raywf.definition.functions import check_arity, resolve_function
+from raywf.definition.lines import line_of, user_line
+from raywf.definition.names import ID, MAX_DEPTH, RESERVED_PARAMETERS
+from raywf.definition.tasks import Callee, Task, _several
+from raywf.definition.tracing import Trace, active, check_id, required
+from raywf.errors import DefinitionError
+
+if TYPE_CHECKING:
+    from raywf.definition.model import WorkflowDefinition
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Workflow(Callee[P, R]):
+    """A function marked ``@workflow``. Its body runs in the client at the first use of ``definition``, never at import.
+
+    In another body, calling it makes a child execution. Elsewhere it is run by an engine.
+    """
+
+    kind = "workflow"
+
+    def __init__(self, function: Callable[..., Any], id: str, name: str, version: str, description: str) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.signature_source = function
+        self.id = id
+        self.name = name
+        self.version = version
+        self.description = description
+
+    @property
+    def stem(self) -> str:
+        return self.id
+
+    @property
+    def definition(self) -> WorkflowDefinition:
+        """The graph as data. Traced twice at first use; raises ``DefinitionError``."""
+        return self._traced[0]
+
+    @property
+    def functions(self) -> dict[str, Callable[..., Any]]:
+        """The plain functions of all tasks, those of child workflows too, by the path the definition gives them."""
+        return self._traced[1]
+
+    @functools.cached_property
+    def _traced(self) -> tuple[WorkflowDefinition, dict[str, Callable[..., Any]]]:
+        from raywf.definition.bodies import trace_twice
+
+        return trace_twice(self)
+
+    @functools.cached_property
+    def plan(self) -> Plan:
+        from raywf.definition.compile import compile_plan
+
+        return compile_plan(self.definition)
+
+    def check(self) -> None:
+        """Everything that can be known before anything runs: the graph, and that each function is there and takes its
+        arguments. Raises ``DefinitionError`` or ``CodeMissing``."""
+        _ = self.plan
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        trace = active()
+        if trace is None:
+            raise DefinitionError(
+                f"{user_line()}: workflow {self.id!r} was called like a function outside of another workflow's body: "
+                f"an engine runs it, as in `with raywf.connect() as engine: engine.run({self.id}, …)`, and in tests "
+                f"raywf.testing.run({self.id}, …)"
+            )
+        return self._call(trace, args, kwargs)  # type: ignore[no-any-return]
+
+    def map(self, items: Iterable[Any], *more: Iterable[Any], **same: Any) -> list[R]:
+        """One child execution per item: positional arguments go in step, keyword arguments go whole to each."""
+        return self._map(required(f"{self.id}.map"), (items, *more), same)  # type: ignore[no-any-return]
+
+    def with_options(self, *, id: str | None = None, after: object = None, **unknown: Any) -> ConfiguredWorkflow[P, R]:
+        """The same workflow as a task with an id of its own; ``after`` gives order without data."""
+        if unknown:
+            raise DefinitionError(
+                f"{user_line()}: workflow {self.id!r}: there is no option {next(iter(unknown))!r} for a child "
+                "workflow; options are id and after. Retries and timeouts belong to its tasks"
+            )
+        return ConfiguredWorkflow(self, None if id is None else check_id(f"workflow {self.id!r}", id), _several(after))
+
+    def _data(self, trace: Trace) -> dict[str, Any]:
+        return child_data(self, trace)
+
+    def __repr__(self) -> str:
+        return f"<workflow {self.id} version {self.version}>"
+
+
+def child_data(child: Workflow[Any, Any], trace: Trace) -> dict[str, Any]:
+    """The data of a task that runs a child workflow: its whole definition."""
+    above: Trace | None = trace
+    chain = []
+    while above is not None:
+        chain.append(above.workflow)
+        if above.owner is child:
+            path = " → ".join([*reversed(chain), child.id])
+            raise trace.flaw(
+                f"workflow {child.id!r} calls itself: {path}. A graph cannot contain itself: let a task decide about "
+                "the next round"
+            )
+        above = above.parent
+    if len(chain) > MAX_DEPTH:
+        raise trace.flaw(f"child workflows are nested deeper than {MAX_DEPTH} levels")
+    definition = child.definition
+    trace.adopt(child.functions, child.id)
+    return {"workflow": definition}
+
+
+class ConfiguredWorkflow(Callee[P, R]):
+    """A workflow with options for the calls made through it."""
+
+    kind = "workflow"
+
+    def __init__(self, workflow: Workflow[P, R], id: str | None, after: tuple[object, ...]) -> None:
+        self.workflow = workflow
+        self.signature_source = workflow.signature_source
+        self.call_id = id
+        self.call_after = after
+
+    @property
+    def stem(self) -> str:
+        return self.workflow.id
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        trace = active()
+        if trace is None:
+            return self.workflow(*args, **kwargs)
+        return self._call(trace, args, kwargs)  # type: ignore[no-any-return]
+
+    def map(self, items: Iterable[Any], *more: Iterable[Any], **same: Any) -> list[R]:
+        return self._map(required(f"{self.stem}.map"), (items, *more), same)  # type: ignore[no-any-return]
+
+    def _data(self, trace: Trace) -> dict[str, Any]:
+        return child_data(self.workflow, trace)
+
+
+class LoadedWorkflow(Workflow[..., Any]):
+    """A definition that came as data, usable wherever a ``Workflow`` is. Its functions are imported when needed."""
+
+    def __init__(self, definition: WorkflowDefinition) -> None:
+        self._definition = definition
+        self.id = definition.id
+        self.name = definition.name
+        self.version = definition.version
+        self.description = definition.description
+        self.__name__ = definition.id
+        self.function = self.signature_source = _stand_in(definition)
+
+    @property
+    def definition(self) -> WorkflowDefinition:
+        return self._definition
+
+    @functools.cached_property
+    def _traced(self) -> tuple[WorkflowDefinition, dict[str, Callable[..., Any]]]:
+        found = {}
+        for ref in function_refs(self._definition):
+            if not ref.by_value:
+                found[ref.path] = resolve_function(ref)
+        return self._definition, found
+
+    def check(self) -> None:
+        _ = self.plan
+        check_functions(self._definition)
+
+
+def _stand_in(definition: WorkflowDefinition) -> Callable[..., Any]:
+    """A function with the signature of a loaded definition."""
+
+    def body(*args: Any, **kwargs: Any) -> Any:
+        raise DefinitionError(f"workflow {definition.id!r} was loaded as data: an engine runs it")
+
+    keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [
+        inspect.Parameter(name, keyword, default=None if "default" in schema else inspect.Parameter.empty)
+        for name, schema in definition.parameters.items()
+    ]
+    required_last = sorted(parameters, key=lambda each: each.default is None)
+    body.__signature__ = inspect.Signature(required_last)  # type: ignore[attr-defined]
+    body.__name__ = definition.id
+    return body
+
+
+def as_workflow(given: Any) -> Workflow[Any, Any]:
+    """A ``Workflow`` from a ``Workflow`` or a ``WorkflowDefinition``. Raises ``DefinitionError`` for anything else."""
+    if isinstance(given, Workflow):
+        return given
+    from raywf.definition.model import WorkflowDefinition
+
+    if isinstance(given, WorkflowDefinition):
+        return LoadedWorkflow(given)
+    name = getattr(given, "__name__", None)
+    what = (
+        f"the {'task' if isinstance(given, Task) else 'function'} {name!r}" if callable(given) and name else repr(given)
+    )
+    raise DefinitionError(f"{what:.100} is not a workflow: mark the function @workflow, or load a definition")
+
+
+def function_refs(definition: WorkflowDefinition) -> list[FunctionRef]:
+    """The functions a definition calls, those of its children too."""
+    found: dict[str, FunctionRef] = {}
+    for each in (definition, *definition.children().values()):
+        for task in each.tasks:
+            if task.function is not None:
+                found.setdefault(task.function, FunctionRef(task.function, task.source_hash, task.by_value))
+    return list(found.values())
+
+
+def check_functions(definition: WorkflowDefinition) -> None:
+    """Import every function of a definition and check that it takes its arguments.
+
+    Raises ``CodeMissing`` or ``DefinitionError`` naming the task.
+    """
+    for each in (definition, *definition.children().values()):
+        for task in each.tasks:
+            who = f"workflow {each.id!r}: task {task.id!r}"
+            positional = task.args if task.map is None else task.map
+            if task.kind is NodeKind.CALL and task.function is not None and not task.by_value:
+                function = resolve_function(FunctionRef(task.function, task.source_hash))
+                check_arity(who, function, positional, task.kwargs)
+            elif task.workflow is not None:
+                check_arity(who, _stand_in(task.workflow), positional, task.kwargs)
+
+
+@overload
+def workflow(function: Callable[P, R], /) -> Workflow[P, R]: ...
+@overload
+def workflow(
+    *, version: str | int = "1", id: str | None = None, name: str | None = None, description: str | None = None
+) -> Callable[[Callable[P, R]], Workflow[P, R]]: ...
+def workflow(
+    function: Any = None,
+    /,
+    *,
+    version: str | int = "1",
+    id: str | None = None,
+    name: str | None = None,
+    description: str | None = None,
+) -> Any:
+    """Mark a plain ``def`` as the body of a workflow. ``version`` is a label; ``id`` (else ``name``, else the function's
+    name) is what executions and their histories are found by.
+
+    Raises ``DefinitionError`` for what cannot be a body.
+    """
+    if function is None:
+        return lambda body: _make(body, version, id, name, description)
+    return _make(function, version, id, name, description)
+
+
+def _make(function: Any, version: Any, id: str | None, name: str | None, description: str | None) -> Workflow[Any, Any]:
+    _check_body(function)
+    if id is None:
+        id = name if name is not None and ID.match(name) else function.__name__
+    check_id(f"{user_line()}: workflow", id)
+    if isinstance(version, bool) or not isinstance(version, (str, int, float)) or str(version) == "":
+        raise DefinitionError(
+            f"{user_line()}: workflow {id!r}: version is a label like '1' or '2024-05', not {version!r}"
+        )
+    if description is None:
+        description = inspect.getdoc(function) or ""
+    return Workflow(function, id, name if name is not None else "", str(version), description)
+
+
+def _check_body(function: Any) -> None:
+    code = getattr(function, "__code__", None)
+    line = line_of(code.co_filename, code.co_firstlineno) if code is not None else user_line()
+    if isinstance(function, Callee):
+        raise DefinitionError(f"{line}: {function!r} cannot be the body of a workflow: @workflow takes a plain def")
+    if not inspect.isfunction(function):
+        raise DefinitionError(
+            f"{user_line()}: @workflow takes a function, not {function!r:.100}. Options are given by keyword, as in "
+            "@workflow(version='2')"
+        )
+    who = f"{line}: the body of workflow {function.__name__!r}"
+    if inspect.iscoroutinefunction(function):
+        raise DefinitionError(
+            f"{who} is an async def: a body only builds the graph and waits for nothing, so write a plain def "
+            "(its tasks may be async)"
+        )
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise DefinitionError(f"{who} is a generator: a body returns its result, so write return instead of yield")
+    if function.__name__ == "<lambda>":
+        raise DefinitionError(f"{who} is a lambda: write a def, whose name becomes the workflow's id")
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise DefinitionError(f"{who} has {str(parameter)!r}: each parameter of a workflow needs a name of its own")
+        if parameter.name in RESERVED_PARAMETERS:
+            raise DefinitionError(
+                f"{who} has a parameter {parameter.name!r}, which is the name of an option of submit(): call it "
+                "something else"
+            )
+
+
+__all__ = ["ConfiguredWorkflow", "LoadedWorkflow", "Workflow", "as_workflow", "check_functions", "workflow"]
