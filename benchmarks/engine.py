@@ -87,7 +87,8 @@ def main() -> int:
     facts["calibration_ms at the end"] = round(min(machine.calibration_ms() for _ in range(3)), 1)
     judged = bars.verdicts(samples)
     print("\n" + report.rows_table(chosen, samples, given.rounds))
-    print("\n" + report.verdicts_table(judged, judged=not given.quick))
+    if any(verdict.measured for verdict in judged):
+        print("\n" + report.verdicts_table(judged, judged=not given.quick))
     options = {"rounds": given.rounds, "quick": given.quick, "only": given.only}
     report.write(given.out, report.as_json(facts, chosen, samples, judged, skipped, options))
     print(f"\nload at the end: {facts['load at the end']}, calibration: {facts['calibration_ms at the end']} ms")

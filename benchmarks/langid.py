@@ -11,15 +11,17 @@ import collections
 import csv
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-import raywf
 from benchmarks.figures import expected_calibration_error
 from benchmarks.sample import emit
+from raywf import Candidate, ResultAggregator
 from raywf.demo import identifiers
 
 STRATEGIES = ("log_pool", "majority")
+Answer = tuple[float, bool]
+"""How sure, and whether it was right."""
 
 
 def draw(rows: Iterable[dict[str, str]], n: int, seed: int = 7) -> list[tuple[str, str]]:
@@ -35,6 +37,20 @@ def draw(rows: Iterable[dict[str, str]], n: int, seed: int = 7) -> list[tuple[st
     ]
 
 
+def candidate(source: str, distribution: Mapping[str, float]) -> Candidate:
+    """What one identifier says, as a vote; an empty distribution abstains."""
+    if not distribution:
+        return Candidate(value=None, source=source)
+    best = max(distribution, key=distribution.__getitem__)
+    return Candidate(value=best, source=source, confidence=distribution[best], probs=distribution)
+
+
+def score(answers: Sequence[Answer]) -> dict[str, float]:
+    """An abstention is an answer with confidence 0 that is not right."""
+    confidences, hits = [confidence for confidence, _ in answers], [hit for _, hit in answers]
+    return {"accuracy": sum(hits) / len(hits), "ece": expected_calibration_error(confidences, hits)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
@@ -42,23 +58,24 @@ def main() -> None:
     given = parser.parse_args()
     with given.data.open(newline="", encoding="utf-8") as file:
         sample = draw(csv.DictReader(file), given.n)
-    said: dict[str, list[tuple[float, bool]]] = collections.defaultdict(list)
-    aggregators = {strategy: raywf.ResultAggregator(strategy=strategy) for strategy in STRATEGIES}
+    said: dict[str, list[Answer]] = collections.defaultdict(list)
+    aggregators = {strategy: ResultAggregator(strategy=strategy) for strategy in STRATEGIES}
     merging_s = 0.0
     for lang, text in sample:
-        candidates = [identify(text) for identify in identifiers.IDENTIFIERS.values()]
-        for candidate in candidates:
-            said[candidate.source].append((candidate.confidence or 0.0, candidate.value == lang))
+        truth = identifiers.SAME.get(lang, lang)  # both written forms of Norwegian count as Norwegian, as in the demo
+        candidates = [candidate(source, identify(text)) for source, identify in identifiers.IDENTIFIERS.items()]
+        for one in candidates:
+            said[one.source].append((one.confidence or 0.0, one.value == truth))
         for strategy, aggregator in aggregators.items():
             start = time.perf_counter()
             merged = aggregator.merge(candidates)
             merging_s += time.perf_counter() - start
-            said[strategy].append((merged.confidence, merged.value == lang))
-    figures = {}
-    for source, answers in said.items():
-        figures[f"{source} accuracy"] = sum(hit for _, hit in answers) / len(answers)
-        figures[f"{source} ece"] = expected_calibration_error([c for c, _ in answers], [hit for _, hit in answers])
-    emit(figures, n=len(sample), merge_ms=round(merging_s * 1000 / len(sample) / len(STRATEGIES), 4))
+            said[strategy].append((merged.confidence, merged.value == truth))
+    emit(
+        {f"{source} {figure}": value for source, answers in said.items() for figure, value in score(answers).items()},
+        n=len(sample),
+        merge_ms=round(merging_s * 1000 / len(sample) / len(STRATEGIES), 4),
+    )
 
 
 if __name__ == "__main__":
