@@ -37,9 +37,9 @@ def family(processes: Iterable[Process]) -> list[Process]:
     belongs = {pid: process.marked for pid, process in known.items()}
 
     def is_ours(pid: int) -> bool:
-        trail = []
-        while pid in known and not belongs[pid]:
-            trail.append(pid)
+        trail: set[int] = set()
+        while pid in known and not belongs[pid] and pid not in trail:  # ids are reused: parents can form a circle
+            trail.add(pid)
             pid = known[pid].parent
         ours = belongs.get(pid, False)
         if ours:
