@@ -75,7 +75,9 @@ HOUSE: dict[str, Room] = {
     "config": _room("core errors", never=OPENERS),
     "ports": _room("core errors config", never=OPENERS - {"asyncio"}),
     "telemetry": _room("core errors config", "opentelemetry", never=OPENERS - {"threading"}),
-    "definition": _room("core errors", "pydantic pydantic_core yaml jsonschema", lazily="pyarrow numpy", never=OPENERS),
+    "definition": _room(
+        "core errors", "pydantic typing_extensions yaml jsonschema", lazily="pyarrow numpy", never=OPENERS
+    ),
     "journal": _room("core errors config ports telemetry", "apsw asyncpg tenacity pydantic"),
     "providers": _room("core errors config ports telemetry", "httpx httpx_aiohttp aiohttp tenacity pydantic"),
     "runtime": _room(
@@ -106,7 +108,9 @@ HOUSE: dict[str, Room] = {
         "rich pydantic",
         lazily="pyarrow numpy py3langid lingua langdetect pycld2",
     ),
-    "testing": _room(_EVERY_ROOM + " raywf", "pydantic pytest hypothesis cloudpickle tenacity", lazily="pyarrow numpy"),
+    "testing": _room(
+        _EVERY_ROOM + " raywf", "pydantic pytest pytest_asyncio hypothesis cloudpickle tenacity", lazily="pyarrow numpy"
+    ),
     "compat": _room("core errors config definition client raywf", "ray pydantic"),
     "raywf": _room(_EVERY_ROOM, eager="errors"),
 }
@@ -254,7 +258,7 @@ def _violations_of(source: Source) -> Iterator[str]:
 
 
 def _refusal(module: str, name: str, room: Room, imported: Import) -> str | None:
-    top = imported.module.split(".")[0]
+    top = imported.module.split(".")[0].replace("pydantic_core", "pydantic")  # one library in two wheels
     if top == "actors":
         return "`import actors` would load a second copy of every class; the name is raywf.actors"
     if top == "raywf":
