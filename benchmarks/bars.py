@@ -73,6 +73,7 @@ def verdicts(samples: Iterable[Sample]) -> list[Verdict]:
         _limit(measured, "the less busy core meanwhile", "cpu-raywf", "idlest", at_least=0.85),
         single_execution(measured),
         _limit(measured, "import raywf, s", "import", "import_s", at_most=0.3),
+        _limit(measured, "from raywf import connect, task, workflow, s", "import", "names_s"),
         _limit(measured, "import raywf: Ray imported (1) or not (0)", "import", "ray_imported", at_most=0),
         _limit(measured, "`raywf run` in an empty directory, to its result, s", "cold", "result_s"),
         _limit(

@@ -76,6 +76,7 @@ def main() -> int:
             )
         )
         return 0
+    machine.check_disk(given.dir)
     given.dir.mkdir(parents=True, exist_ok=True)
     (given.dir / ".gitignore").write_text("*\n")
     facts = machine.facts(given.dir)

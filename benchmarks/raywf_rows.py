@@ -228,8 +228,18 @@ def main() -> None:
             row.add_argument("kind", choices=CHAINS)
         if name == "kill":
             row.add_argument("--seconds", type=float, default=15.0)
-    given = vars(parser.parse_args())
-    {"throughput": throughput, "single": single, "waiting": waiting, "kill": kill}[given.pop("row")](**given)
+    given = parser.parse_args()
+    match given.row:
+        case "throughput":
+            throughput(given.kind, given.n)
+        case "single":
+            single(given.n)
+        case "waiting":
+            waiting(given.n)
+        case "kill":
+            kill(given.n, given.seconds)
+        case other:
+            raise AssertionError(f"no row is called {other}")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from typing import Any
 
 import raywf
 from benchmarks.work import burn
@@ -33,29 +34,29 @@ def burn_on_ray(x: int) -> int:
 
 
 @workflow(version="1")
-def chain(x: int) -> int:
+def chain(x: int) -> Any:
     return plus_one(plus_one(plus_one(plus_one(plus_one(x)))))
 
 
 @workflow(version="1")
-def chain_in_threads(x: int) -> int:
+def chain_in_threads(x: int) -> Any:
     return plus_one_in_a_thread(
         plus_one_in_a_thread(plus_one_in_a_thread(plus_one_in_a_thread(plus_one_in_a_thread(x))))
     )
 
 
 @workflow(version="1")
-def chain_on_ray(x: int) -> int:
+def chain_on_ray(x: int) -> Any:
     return plus_one_on_ray(plus_one_on_ray(plus_one_on_ray(plus_one_on_ray(plus_one_on_ray(x)))))
 
 
 @workflow(version="1")
-def chain_of_burning(x: int) -> int:
+def chain_of_burning(x: int) -> Any:
     return burn_on_ray(burn_on_ray(burn_on_ray(burn_on_ray(burn_on_ray(x)))))
 
 
 @workflow(version="1")
-def until_told(x: int) -> int:
+def until_told(x: int) -> Any:
     return raywf.wait_signal("go")
 
 
@@ -73,5 +74,5 @@ async def linger(x: int, seconds: float, ledger: str) -> int:
 
 
 @workflow(version="1")
-def lingering(x: int, seconds: float, ledger: str) -> int:
+def lingering(x: int, seconds: float, ledger: str) -> Any:
     return linger(x, seconds, ledger)
