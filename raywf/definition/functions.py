@@ -23,17 +23,53 @@ def function_ref(function: Callable[..., Any]) -> FunctionRef:
     module = getattr(function, "__module__", None) or "__main__"
     qualname = getattr(function, "__qualname__", type(function).__name__)
     path = f"{module}:{qualname}"
-    return FunctionRef(path, source_hash(function, path), not _is_importable(function, module, qualname))
+    by_value = not _is_importable(function, module, qualname)
+    return FunctionRef(path, source_hash(function, path, with_closure=by_value), by_value)
 
 
-def source_hash(function: Callable[..., Any], path: str) -> str:
-    """SHA-256 of the function's source text; of its code object where there is no text, else of its name."""
+def source_hash(function: Callable[..., Any], path: str, *, with_closure: bool = False) -> str:
+    """SHA-256 of the function's source text; of its code object where there is no text, else of its name.
+
+    Functions that one factory made have one text: ``with_closure`` tells them apart by what they close over.
+    """
     try:
         text = inspect.getsource(function).encode()
     except (OSError, TypeError, SyntaxError, IndexError):
         code = getattr(inspect.unwrap(function), "__code__", None)
         text = _code_bytes(code) if isinstance(code, CodeType) else path.encode()
+    if with_closure:
+        text += _closure_bytes(function)
     return hashlib.sha256(text).hexdigest()
+
+
+_PLAIN = (type(None), bool, int, float, complex, str, bytes)
+
+
+def _closure_bytes(function: Callable[..., Any]) -> bytes:
+    values = [
+        *(getattr(function, "__defaults__", None) or ()),
+        *(getattr(function, "__kwdefaults__", None) or {}).items(),
+    ]
+    for cell in getattr(function, "__closure__", None) or ():
+        try:
+            values.append(cell.cell_contents)
+        except ValueError:
+            values.append(None)
+    return b"".join(_value_bytes(each) for each in values)
+
+
+def _value_bytes(value: Any) -> bytes:
+    """What tells two closed-over values apart and is the same in every process; for most objects only their type."""
+    if isinstance(value, (tuple, list)):
+        return b"(" + b"".join(_value_bytes(each) for each in value) + b")"
+    code = getattr(plain(value), "__code__", None)
+    if isinstance(code, CodeType):
+        return _code_bytes(code)
+    return (
+        f"\0{type(value).__qualname__} {value!r}".encode()
+        if type(value) in _PLAIN
+        else type(value).__qualname__.encode()
+    )
 
 
 def _code_bytes(code: CodeType) -> bytes:

@@ -6,11 +6,11 @@ The encoded form is a JSON object from parameter to encoded value. Checking is l
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import is_dataclass
 from typing import Any, TypeAlias
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
 from raywf.core.bindings import Const
@@ -146,7 +146,7 @@ def _of_schemas(definition: WorkflowDefinition) -> Binder:
             binding = read_value(schema["default"], _no_references, ("parameters", name, "default"))
             assert isinstance(binding, Const)
             default = binding.value
-        fields.append((name, _schema_check(name, schema), default, False))
+        fields.append((name, _schema_check(schema), default, False))
     return Binder(definition.id, fields)
 
 
@@ -160,7 +160,7 @@ class _SchemaMisfit(Exception):
         self.message = message
 
 
-def _schema_check(name: str, schema: dict[str, Any]) -> Check | None:
+def _schema_check(schema: dict[str, Any]) -> Check | None:
     """A check by JSON schema: the value is looked at in its JSON form, and passes through as it is."""
     rules = {key: rule for key, rule in schema.items() if key != "default"}
     if not rules:
@@ -170,16 +170,32 @@ def _schema_check(name: str, schema: dict[str, Any]) -> Check | None:
     validator = Draft202012Validator(rules)
 
     def check(value: Any) -> Any:
-        try:
-            plain = json.loads(to_json(to_jsonable_python(value)))
-        except (PydanticSerializationError, ValueError, TypeError):
-            return value
-        for error in validator.iter_errors(plain):
-            place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path)
-            raise _SchemaMisfit(place, error.message)
+        misfit = None if _holds_object(value) else _first_misfit(validator, value)
+        if misfit is not None:
+            raise misfit
         return value
 
     return check
+
+
+def _first_misfit(validator: Any, value: Any) -> _SchemaMisfit | None:
+    try:
+        plain = to_jsonable_python(value)
+    except (PydanticSerializationError, ValueError, TypeError):
+        return None
+    for error in validator.iter_errors(plain):
+        place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path)
+        return _SchemaMisfit(place, f"{error.message:.300}")
+    return None
+
+
+def _holds_object(value: Any) -> bool:
+    """Whether there is a model or a dataclass in a value: its class has checked it, and its JSON form may differ."""
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return any(_holds_object(item) for item in value)
+    if isinstance(value, Mapping):
+        return any(_holds_object(item) for item in value.values())
+    return isinstance(value, BaseModel) or (is_dataclass(value) and not isinstance(value, type))
 
 
 def call_of(target: Target, value: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -203,6 +219,30 @@ def bind_many(target: Target, values: Sequence[Any]) -> list[bytes]:
         except InvalidInput as error:
             raise InvalidInput(str(error), index) from None
     return bound
+
+
+def check_signal(definition: WorkflowDefinition, name: str, payload: Any) -> None:
+    """Raise ``InvalidInput`` when every task that waits for this signal has a schema and the payload fits none."""
+    misfit: _SchemaMisfit | None = None
+    for schema in _signal_schemas(definition, name):
+        if not isinstance(schema, dict):
+            return
+        try:
+            (_schema_check(schema) or (lambda value: value))(payload)
+            return
+        except _SchemaMisfit as error:
+            misfit = error
+    if misfit is not None:
+        raise InvalidInput(
+            f"signal {name!r} of workflow {definition.id!r}: {f'payload{misfit.place}'!r}: {misfit.message}"
+        )
+
+
+def _signal_schemas(definition: WorkflowDefinition, name: str) -> Iterator[Any]:
+    """The schemas (None: anything goes) of the tasks that wait for a signal, or may."""
+    for task in definition.tasks:
+        if task.signal is not None and (task.signal.name == name or not isinstance(task.signal.name, str)):
+            yield task.signal.payload_schema
 
 
 def input_values(data: bytes) -> dict[str, Any]:

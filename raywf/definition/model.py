@@ -148,6 +148,7 @@ class WorkflowDefinition(_Data):
     _body: bytes | None = PrivateAttr(None)
     _hash: str | None = PrivateAttr(None)
     _binder: Any = PrivateAttr(None)
+    _workflow: Any = PrivateAttr(None)
 
     @field_validator("version", mode="before")
     @classmethod

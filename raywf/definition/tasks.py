@@ -22,9 +22,7 @@ from raywf.errors import DefinitionError
 P = ParamSpec("P")
 R = TypeVar("R")
 if TYPE_CHECKING:
-    from typing_extensions import TypeVar as TypeVarWithDefault
-
-    T = TypeVarWithDefault("T", default=Any)
+    T = TypeVar("T", default=Any)  # type checkers know `default` for every Python; typing itself only from 3.13
 else:
     T = TypeVar("T")
 

@@ -201,7 +201,9 @@ def as_workflow(given: Any) -> Workflow[Any, Any]:
     from raywf.definition.model import WorkflowDefinition
 
     if isinstance(given, WorkflowDefinition):
-        return LoadedWorkflow(given)
+        if given._workflow is None:
+            given._workflow = LoadedWorkflow(given)
+        return given._workflow  # type: ignore[no-any-return]
     name = getattr(given, "__name__", None)
     what = (
         f"the {'task' if isinstance(given, Task) else 'function'} {name!r}" if callable(given) and name else repr(given)
