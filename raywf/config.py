@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from raywf.errors import InvalidInput
 
@@ -46,3 +48,9 @@ def _number(env: Mapping[str, str], name: str, default: float, low: float, high:
     if not low <= value <= high:
         raise InvalidInput(f"{name}={text!r} is not a number from {low:g} to {high:g}: correct or unset it")
     return value
+
+
+def up_record() -> Path:
+    """Where `raywf up` writes which Ray it started."""
+    state = os.environ.get("XDG_STATE_HOME")
+    return (Path(state) if state else Path.home() / ".local" / "state") / "raywf" / "up.json"

@@ -18,7 +18,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _MAX_FILES = 20_000
-_SKIP = {".git", ".hg", ".venv", "venv", "node_modules", "__pycache__", ".mypy_cache", ".pytest_cache", ".raywf", ".tox"}
+_SKIP = {
+    ".git",
+    ".hg",
+    ".venv",
+    "venv",
+    "node_modules",
+    "__pycache__",
+    ".mypy_cache",
+    ".pytest_cache",
+    ".raywf",
+    ".tox",
+}
 
 
 @dataclass(frozen=True, slots=True)

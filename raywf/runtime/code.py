@@ -78,8 +78,3 @@ class Code:
         """The class of a stored value, sent or importable. Raises ``CodeMissing``."""
         found = self._classes.get(path)
         return found if found is not None else values.import_class(path)
-
-
-def pack_functions(functions: dict[tuple[str, str], Callable[..., Any]], classes: dict[str, type]) -> bytes:
-    """Pickle functions by value, together, with the classes of the same module."""
-    return cloudpickle.dumps({"functions": functions, "classes": classes})

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from raywf.core.plan import Node, Plan
-from raywf.core.state import ExecutionState
 from raywf.definition.compile import compile_plan
 from raywf.definition.inputs import bind_input
 from raywf.definition.model import WorkflowDefinition
@@ -14,7 +13,7 @@ from raywf.ports import DefinitionRow, Reader
 
 
 def definition_row(definition: WorkflowDefinition) -> DefinitionRow:
-    return DefinitionRow(definition.content_hash, definition.id, str(definition.version), definition.to_json().encode())
+    return DefinitionRow(definition.content_hash, definition.id, str(definition.version), definition.body)
 
 
 class Definitions:
@@ -30,7 +29,7 @@ class Definitions:
 
     def add(self, row: DefinitionRow) -> None:
         if row.hash not in self._rows:
-            self.add_model(WorkflowDefinition.from_json(row.body.decode()), row)
+            self.add_model(WorkflowDefinition.from_json(row.body), row)
 
     def add_model(self, model: WorkflowDefinition, row: DefinitionRow | None = None) -> str:
         """Know a definition and its children; returns its hash."""
@@ -39,7 +38,7 @@ class Definitions:
             self._models[hash_] = model
             self._rows[hash_] = row or definition_row(model)
             for task in model.tasks:
-                if isinstance(task.workflow, WorkflowDefinition):
+                if task.workflow is not None:
                     self.add_model(task.workflow)
         return hash_
 
@@ -68,15 +67,3 @@ class Definitions:
         """The definition and encoded input of a child workflow called with these arguments."""
         assert node.child is not None
         return self._rows[node.child], bind_input(self._models[node.child], args, kwargs)
-
-
-def describe_tasks(state: ExecutionState) -> dict[str, str]:
-    """The status of each task by id. What never ran of a closed execution counts as cancelled."""
-    closed = state.closed is not None
-    out = {}
-    for node, task in zip(state.plan.nodes, state.tasks, strict=True):
-        status = task.status.value
-        out[node.id] = (
-            "cancelled" if closed and status in ("pending", "ready", "running", "waiting", "retrying") else status
-        )
-    return out

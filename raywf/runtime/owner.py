@@ -6,11 +6,12 @@ This is what a ``WorkflowActor`` is made of; without Ray it runs as it stands (`
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from raywf.config import Settings
 from raywf.core import events as ev
@@ -83,7 +84,7 @@ class Owner:
         self._refused: set[int] = set()
         self.trouble: str | None = None
         self.commits = GroupCommit(
-            MeasuredJournal(parts.journal, parts.telemetry, parts.clock),
+            cast(Journal, MeasuredJournal(parts.journal, parts.telemetry, parts.clock)),
             me.owner,
             me.lane,
             self.epochs,
@@ -133,7 +134,9 @@ class Owner:
         self._keep = True
 
     def _keep_leases(self) -> None:
-        lost = lambda: self.loop.call_soon_threadsafe(self._all_lost)  # noqa: E731
+        def lost() -> None:
+            self.loop.call_soon_threadsafe(self._all_lost)
+
         settings = self.parts.settings
         self.keeper = LeaseKeeper(settings.store, self.me.owner, settings.lease_s, self.parts.clock, lost)
         self.keeper.start()
@@ -275,7 +278,7 @@ class Owner:
 
     async def _durable(self) -> None:
         done: asyncio.Future[None] = self.loop.create_future()
-        self.commits.on_durable(lambda: done.done() or done.set_result(None))
+        self.commits.on_durable(functools.partial(_resolve, done))
         await done
 
     def watch(self, client: str, ids: Sequence[str]) -> list[str]:
@@ -380,6 +383,11 @@ class Owner:
         self._background.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("internal work failed", exc_info=task.exception())
+
+
+def _resolve(done: asyncio.Future[None]) -> None:
+    if not done.done():
+        done.set_result(None)
 
 
 class MeasuredJournal:

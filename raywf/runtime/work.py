@@ -183,7 +183,7 @@ class LocalWork:
                 pass
             case Attempt() if asyncio.iscoroutine(handle.work):
                 self.runners.cancel(handle)
-            case Attempt():
+            case _:
                 self._give_up_thread(handle)
 
     def _give_up_thread(self, handle: Attempt) -> None:

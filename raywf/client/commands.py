@@ -1,0 +1,84 @@
+"""Commands to executions: rows in the store's inbox. They need no engine; the owner or the next one takes them."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from typing import Any
+
+from raywf.client.reading import Readings, open_approvals
+from raywf.client.signals import check_signal
+from raywf.core.state import CLOSED
+from raywf.definition import values
+from raywf.errors import ExecutionClosed, InvalidInput
+from raywf.journal.factory import ReadingInbox, open_inbox
+from raywf.ports import ExecutionRow, InboxRow
+
+
+class Commands:
+    """Sends commands to executions of one namespace, after checking that they can be meant."""
+
+    def __init__(self, url: str, namespace: str, readings: Readings, inbox: ReadingInbox | None = None) -> None:
+        self.namespace = namespace
+        self.readings = readings
+        self.inbox = inbox or open_inbox(url)
+
+    async def close(self) -> None:
+        await self.inbox.close()
+
+    async def signal(
+        self, execution_id: str, name: str, payload: Any = None, id: str | None = None, by: str | None = None
+    ) -> bool:
+        """Send a signal. ``id`` makes a repeat a no-op; returns False for one. Raises ``NotFound``,
+        ``ExecutionClosed``, ``InvalidInput``."""
+        if not isinstance(name, str) or not name:
+            raise InvalidInput(f"a signal needs a name, got {name!r}")
+        row = await self._open(execution_id, f"signal {name!r}")
+        check_signal(await self.readings.definition(row.definition), name, payload)
+        body = {"name": name, "value": values.encode(payload).decode()}
+        return await self._send(row, "signal", body, id, by)
+
+    async def cancel(self, execution_id: str, reason: str = "", by: str | None = None) -> None:
+        """Ask an execution to end. A no-op on a closed one."""
+        row = await self.readings.row(execution_id)
+        if row.status not in CLOSED:
+            await self._send(row, "cancel", {"reason": reason}, None, by)
+
+    async def decide(self, execution_id: str, approved: bool, by: str, comment: str, task: str | None) -> None:
+        """Answer an approval. Raises ``InvalidInput`` when there is none, or more than one and no ``task``."""
+        verb = "approve" if approved else "reject"
+        row = await self._open(execution_id, verb)
+        state, _ = await self.readings.state(row)
+        waiting = open_approvals(state)
+        if task is None and len(waiting) > 1:
+            raise InvalidInput(
+                f"execution {execution_id!r} waits for {len(waiting)} approvals ({', '.join(waiting)}): say which task"
+            )
+        if not waiting or (task is not None and task not in waiting):
+            which = f"task {task!r} of execution" if task else "execution"
+            what = ", ".join(waiting) or row.waiting_for or "nothing from a person"
+            raise InvalidInput(f"{which} {execution_id!r} is not waiting for an approval; it waits for {what}")
+        task = task or waiting[0]
+        # One answer per approval: the first counts, whoever gives it, and a repeat is a no-op.
+        await self._send(row, verb, {"task": task, "comment": comment}, None, by)
+
+    async def _open(self, execution_id: str, what: str) -> ExecutionRow:
+        row = await self.readings.row(execution_id)
+        if row.status in CLOSED:
+            raise ExecutionClosed(f"execution {execution_id!r} is {row.status}: it takes no {what}")
+        return row
+
+    async def _send(self, row: ExecutionRow, kind: str, body: dict[str, Any], id_: str | None, by: str | None) -> bool:
+        command = InboxRow(
+            0,
+            self.namespace,
+            row.id,
+            row.lane,
+            kind,
+            json.dumps(body).encode(),
+            id_ or uuid.uuid4().hex,
+            by,
+            time.time(),
+        )
+        return await self.inbox.send(command)

@@ -1,0 +1,256 @@
+"""The sync engine: a door to the async one, whose loop runs in a thread. Safe in notebooks and from any thread."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import builtins
+import threading
+import weakref
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, TypeVar
+
+from raywf.client.engine import AsyncExecutionHandle, AsyncWorkflowEngine
+from raywf.client.reading import ExecutionDescription, ExecutionSummary, HistoryEvent
+from raywf.definition.model import WorkflowDefinition
+from raywf.definition.workflows import Workflow
+from raywf.errors import NotConnected
+
+T = TypeVar("T")
+
+
+class _Loop:
+    """An event loop in a daemon thread."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="raywf-client", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_forever()
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        if not self.loop.is_running():
+            work.close()
+            raise NotConnected("this engine is closed: call raywf.connect() again")
+        if threading.current_thread() is self._thread:
+            work.close()
+            raise NotConnected("the sync engine was called from its own loop: use raywf.connect_async() in async code")
+        future = asyncio.run_coroutine_threadsafe(work, self.loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def stop(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(timeout=5)
+        if not self._thread.is_alive():
+            self.loop.close()
+
+
+class ExecutionHandle:
+    """One execution. Cheap to make; every method may be called any number of times, from any thread."""
+
+    __slots__ = ("_async", "_loop")
+
+    def __init__(self, inner: AsyncExecutionHandle, loop: _Loop) -> None:
+        self._async = inner
+        self._loop = loop
+
+    @property
+    def id(self) -> str:
+        return self._async.id
+
+    def __repr__(self) -> str:
+        return repr(self._async)
+
+    def status(self) -> str:
+        """The execution's status, from the store."""
+        return self._loop.call(self._async.status())
+
+    def result(self, timeout: float | None = None) -> Any:
+        """The result, once the execution has ended.
+
+        Raises ``WorkflowFailed``, ``WorkflowCancelled``, or ``ResultTimeout`` after ``timeout`` seconds (the execution
+        goes on).
+        """
+        return self._loop.call(self._async.result(timeout))
+
+    def describe(self) -> ExecutionDescription:
+        return self._loop.call(self._async.describe())
+
+    def history(self) -> list[HistoryEvent]:
+        return self._loop.call(self._async.history())
+
+    def graph(self) -> str:
+        """Mermaid, with the state of each task."""
+        return self._loop.call(self._async.graph())
+
+    def cancel(self, reason: str = "") -> None:
+        """Ask the execution to end. Returns at once; a no-op on a closed one."""
+        self._loop.call(self._async.cancel(reason))
+
+    def signal(self, name: str, payload: Any = None, id: str | None = None) -> None:
+        """Send a signal. With an ``id``, a repeat is a no-op."""
+        self._loop.call(self._async.signal(name, payload, id))
+
+    def approve(self, by: str, comment: str = "", task: str | None = None) -> None:
+        """Approve what the execution waits for. ``task`` says which, where there are several."""
+        self._loop.call(self._async.approve(by, comment, task))
+
+    def reject(self, by: str, comment: str = "", task: str | None = None) -> None:
+        self._loop.call(self._async.reject(by, comment, task))
+
+
+class WorkflowEngine:
+    """An engine on a Ray. Made by ``connect``; safe from any thread."""
+
+    def __init__(self, inner: AsyncWorkflowEngine, loop: _Loop) -> None:
+        self._async = inner
+        self._loop = loop
+        self._closed = False
+        atexit.register(_close_at_exit, weakref.ref(self))
+
+    @property
+    def store(self) -> str:
+        """The store's URL."""
+        return self._async.store
+
+    @property
+    def namespace(self) -> str:
+        return self._async.namespace
+
+    def submit(
+        self,
+        wf: Workflow[..., Any] | WorkflowDefinition,
+        /,
+        *args: Any,
+        execution_id: str | None = None,
+        priority: int = 0,
+        deadline: datetime | timedelta | None = None,
+        tags: Mapping[str, str] | None = None,
+        isolation: str = "shared",
+        **kwargs: Any,
+    ) -> ExecutionHandle:
+        """Start an execution; returns when it is on disk.
+
+        Larger ``priority`` first; ``deadline`` is an aware datetime or a timedelta. The same ``execution_id`` with the
+        same workflow and arguments gives the same execution. Raises ``InvalidInput``, ``AlreadyExists``,
+        ``DefinitionError``, ``StoreUnavailable``.
+        """
+        work = self._async.submit(
+            wf,
+            *args,
+            execution_id=execution_id,
+            priority=priority,
+            deadline=deadline,
+            tags=tags,
+            isolation=isolation,
+            **kwargs,
+        )
+        return ExecutionHandle(self._loop.call(work), self._loop)
+
+    def submit_many(
+        self,
+        wf: Workflow[..., Any] | WorkflowDefinition,
+        inputs: Iterable[Any],
+        execution_ids: Sequence[str] | None = None,
+    ) -> builtins.list[ExecutionHandle]:
+        """Start one execution per input, all checked before the first is stored. Returns when all are on disk."""
+        handles = self._loop.call(self._async.submit_many(wf, list(inputs), execution_ids))
+        return [ExecutionHandle(handle, self._loop) for handle in handles]
+
+    def run(self, wf: Workflow[..., Any] | WorkflowDefinition, /, *args: Any, **kwargs: Any) -> Any:
+        """Submit and wait for the result."""
+        return self._loop.call(self._async.run(wf, *args, **kwargs))
+
+    def map(
+        self,
+        wf: Workflow[..., Any] | WorkflowDefinition,
+        inputs: Iterable[Any],
+        max_in_flight: int = 1000,
+        return_exceptions: bool = False,
+    ) -> Iterator[Any]:
+        """The results of one execution per input, in order. Inputs are taken as results are, so they may be endless."""
+        results = self._async.map(wf, inputs, max_in_flight, return_exceptions).__aiter__()
+
+        async def following() -> tuple[bool, Any]:
+            try:
+                return True, await results.__anext__()
+            except StopAsyncIteration:
+                return False, None
+
+        while True:
+            more, value = self._loop.call(following())
+            if not more:
+                return
+            yield value
+
+    def get(self, execution_id: str) -> ExecutionHandle:
+        """The handle of an execution. Raises ``NotFound``."""
+        return ExecutionHandle(self._loop.call(self._async.get(execution_id)), self._loop)
+
+    def list(
+        self,
+        status: str | None = None,
+        workflow: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        limit: int = 100,
+        after: str | None = None,
+    ) -> list[ExecutionSummary]:
+        """Executions, newest first. ``after`` is the id of the last one of the page before."""
+        return self._loop.call(self._async.list(status, workflow, tags, limit, after))
+
+    def close(self) -> None:
+        """Leave. With a private Ray, open executions are parked, and the next connect goes on with them."""
+        if not self._closed:
+            self._closed = True
+            try:
+                self._loop.call(self._async.close())
+            finally:
+                self._loop.stop()
+
+    def __enter__(self) -> WorkflowEngine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<WorkflowEngine {self.store} namespace={self.namespace!r}{' closed' if self._closed else ''}>"
+
+
+def _close_at_exit(reference: weakref.ref[WorkflowEngine]) -> None:
+    engine = reference()
+    if engine is not None:
+        engine.close()
+
+
+def connect(
+    address: str | None = None, store: str | None = None, namespace: str = "default", pools: Sequence[Any] = ()
+) -> WorkflowEngine:
+    """Connect to an engine, or start one.
+
+    Ray: ``address``, else RAY_ADDRESS, else a Ray already initialised in this process, else the live engine recorded in
+    the store, else the Ray of ``raywf up``, else a private one that ends with this process.
+    ``store``: ``sqlite:///path``; default RAYWF_STORE, else ``sqlite:///.raywf/raywf.db``.
+
+    A store has one engine: a second connect joins it, or raises ``StoreUnavailable`` that says who holds it. Leaving
+    ``with`` parks open executions of a private Ray and says how many; the next connect goes on with them.
+    """
+    inner = AsyncWorkflowEngine(address, store, namespace, pools)
+    loop = _Loop()
+    try:
+        loop.call(inner.open())
+    except BaseException:
+        loop.stop()
+        raise
+    return WorkflowEngine(inner, loop)

@@ -1,0 +1,575 @@
+"""``AsyncWorkflowEngine``: what a program talks to, in asyncio. The sync engine is a door to this one (``door.py``)."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import hashlib
+import itertools
+import os
+import sys
+import weakref
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Any
+
+from raywf.client.commands import Commands
+from raywf.client.lane import Lane
+from raywf.client.locate import Place, absolute, locate
+from raywf.client.reading import ExecutionDescription, ExecutionSummary, HistoryEvent, Readings
+from raywf.config import Settings
+from raywf.core.ids import check_execution_id, new_execution_id
+from raywf.core.state import CLOSED
+from raywf.definition.inputs import bind_input, call_of
+from raywf.definition.model import WorkflowDefinition
+from raywf.definition.workflows import Workflow, as_workflow
+from raywf.errors import AlreadyExists, InvalidInput, NotConnected, ResultTimeout
+from raywf.journal.factory import open_inbox, open_journal
+from raywf.ports import DefinitionRow
+from raywf.runtime.bundle import current_bundle
+from raywf.runtime.clock import SystemClock, SystemEntropy
+from raywf.runtime.definitions import Definitions
+from raywf.runtime.owner import SubmitRequest
+from raywf.runtime.sending import by_value_blobs
+from raywf.runtime.spec import ActorSpec, lane_of
+from raywf.telemetry import new_traceparent, trace_id_of
+
+RECHECK_S = 5.0
+_PRIORITY = 2**31
+
+
+class _Waiting:
+    """How an execution ended, once that is known here."""
+
+    __slots__ = ("__weakref__", "future", "lane", "outcome")
+
+    def __init__(self) -> None:
+        self.outcome: tuple[str, str | None, bytes | None] | None = None
+        self.future: asyncio.Future[None] | None = None
+        self.lane: str | None = None
+
+    def settle(self, kind: str, task: str | None, data: bytes | None) -> None:
+        self.outcome = (kind, task, data)
+        if self.future is not None and not self.future.done():
+            self.future.set_result(None)
+
+
+class AsyncExecutionHandle:
+    """One execution. Cheap to make; every method may be called any number of times."""
+
+    __slots__ = ("_engine", "_id", "_waiting")
+
+    def __init__(self, engine: AsyncWorkflowEngine, execution_id: str) -> None:
+        self._engine = engine
+        self._id = execution_id
+        self._waiting = engine._waiting_for(execution_id)
+
+    @property
+    def id(self) -> str:
+        return self._id
+
+    def __repr__(self) -> str:
+        return f"<execution {self._id}>"
+
+    async def status(self) -> str:
+        """The execution's status, from the store."""
+        return (await self._engine._readings().row(self._id)).status
+
+    async def result(self, timeout: float | None = None) -> Any:
+        """The result, once the execution has ended.
+
+        Raises ``WorkflowFailed``, ``WorkflowCancelled``, or ``ResultTimeout`` after ``timeout`` seconds (the execution
+        goes on).
+        """
+        return await self._engine._result(self._id, self._waiting, timeout)
+
+    async def describe(self) -> ExecutionDescription:
+        return await self._engine._readings().describe(self._id)
+
+    async def history(self) -> list[HistoryEvent]:
+        return await self._engine._readings().history(self._id)
+
+    async def graph(self) -> str:
+        """Mermaid, with the state of each task."""
+        return await self._engine._readings().graph(self._id)
+
+    async def cancel(self, reason: str = "") -> None:
+        """Ask the execution to end. Returns at once; a no-op on a closed one."""
+        await self._engine._commands().cancel(self._id, reason)
+        self._engine._poke(self._id)
+
+    async def signal(self, name: str, payload: Any = None, id: str | None = None) -> None:
+        """Send a signal. With an ``id``, a repeat is a no-op."""
+        await self._engine._commands().signal(self._id, name, payload, id)
+        self._engine._poke(self._id)
+
+    async def approve(self, by: str, comment: str = "", task: str | None = None) -> None:
+        """Approve what the execution waits for. ``task`` says which, where there are several."""
+        await self._engine._commands().decide(self._id, True, by, comment, task)
+        self._engine._poke(self._id)
+
+    async def reject(self, by: str, comment: str = "", task: str | None = None) -> None:
+        await self._engine._commands().decide(self._id, False, by, comment, task)
+        self._engine._poke(self._id)
+
+
+class AsyncWorkflowEngine:
+    """An engine on a Ray. Made by ``connect_async``; belongs to the event loop it was opened on."""
+
+    def __init__(self, address: str | None, store: str | None, namespace: str, pools: Sequence[Any]) -> None:
+        if pools:
+            raise InvalidInput("provider pools are not part of this version: leave `pools` out")
+        if not namespace or any(char in namespace for char in "/ \t\n"):
+            raise InvalidInput(f"namespace {namespace!r} cannot be used: it needs a name without '/' and white space")
+        self._address = address
+        self._settings = Settings.from_env(os.environ, store)
+        self.namespace = namespace
+        self._clock = SystemClock()
+        self._entropy = SystemEntropy()
+        self._definitions = Definitions()
+        self._lanes: dict[str, Lane] = {}
+        self._results: weakref.WeakValueDictionary[str, _Waiting] = weakref.WeakValueDictionary()
+        self._place: Place | None = None
+        self._supervisor: Any = None
+        self._read: Readings | None = None
+        self._command: Commands | None = None
+        self._sent: dict[str, bytes] = {}
+        self._closed = False
+        self.store = self._settings.store
+
+    # opening and closing
+
+    async def open(self) -> AsyncWorkflowEngine:
+        """Find or start the engine. Raises ``StoreUnavailable``."""
+        from raywf.runtime import ray as adapter
+
+        self.store = absolute(self._settings.store)
+        await open_journal(self.store).close()  # makes the store, and says now what is wrong with it
+        self._place = await locate(self._address, self.store, self.namespace, self._settings.lease_s)
+        try:
+            from raywf.actors.supervisor import NAME, SupervisorActor
+
+            space = self._place.namespace
+            self._supervisor = adapter.spawn(
+                SupervisorActor,
+                NAME,
+                space,
+                (self.store, self.namespace, space),
+                max_restarts=-1,
+                get_if_exists=True,
+            )
+            inbox = open_inbox(self.store)
+            self._read = Readings(self.store, self.namespace, inbox)
+            self._command = Commands(self.store, self.namespace, self._read, inbox)
+            for blob_key, blob in by_value_blobs():
+                self._sent[blob_key] = blob
+            await self._lane(None)
+        except BaseException:
+            await self._leave_ray()
+            raise
+        return self
+
+    async def _lane(self, isolated: str | None) -> Lane:
+        bundle = current_bundle()
+        name = lane_of(self.namespace, bundle.project, isolated)
+        lane = self._lanes.get(name)
+        if lane is not None:
+            return lane
+        assert self._place is not None
+        spec = ActorSpec(
+            url=self.store,
+            namespace=self.namespace,
+            lane=name,
+            bundle=bundle,
+            index=0,
+            count=1 if isolated else (self._settings.workflow_actors or 1),
+            lease_s=self._settings.lease_s,
+            ray_address=self._place.address,
+            ray_namespace=self._place.namespace,
+        )
+        lane = Lane(
+            self._supervisor,
+            spec,
+            definitions=self._definition_rows,
+            ended=self._ended,
+            watched=self._watched,
+            look=self._look,
+            code=lambda: list(self._sent.values()),
+        )
+        self._lanes[name] = lane
+        try:
+            await lane.open()
+        except BaseException:
+            del self._lanes[name]
+            raise
+        return lane
+
+    async def close(self) -> None:
+        """Leave. With a private Ray, open executions are parked, and the next connect goes on with them."""
+        if self._closed:
+            return
+        self._closed = True
+        for lane in self._lanes.values():
+            await lane.close()
+        assert self._place is not None
+        try:
+            if self._place.private:
+                await self._park()
+        finally:
+            for waiting in list(self._results.values()):
+                if waiting.future is not None and not waiting.future.done():
+                    waiting.future.set_result(None)
+            if self._read is not None:
+                await self._read.close()
+            await self._leave_ray()
+
+    async def _park(self) -> None:
+        from raywf.runtime import ray as adapter
+
+        try:
+            parked = await asyncio.wait_for(asyncio.wrap_future(self._supervisor.park.remote().future()), 30)
+        except (TimeoutError, *adapter.OutOfReach):
+            parked = await self._read.reader.count_open(self.namespace) if self._read else 0
+        if parked:
+            noun = "execution is" if parked == 1 else "executions are"
+            sys.stderr.write(
+                f"raywf: {parked} {noun} still open and parked in {self.store}; the next connect goes on with "
+                f"{'it' if parked == 1 else 'them'}\n"
+            )
+
+    async def _leave_ray(self) -> None:
+        from raywf.runtime import ray as adapter
+
+        if self._place is not None and self._place.ours:
+            await asyncio.to_thread(adapter.shutdown)
+
+    async def __aenter__(self) -> AsyncWorkflowEngine:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def _check_open(self) -> None:
+        if self._closed or self._read is None:
+            raise NotConnected("this engine is closed: call raywf.connect() again")
+
+    def _readings(self) -> Readings:
+        self._check_open()
+        assert self._read is not None
+        return self._read
+
+    def _commands(self) -> Commands:
+        self._check_open()
+        assert self._command is not None
+        return self._command
+
+    # submitting
+
+    async def submit(
+        self,
+        wf: Workflow[..., Any] | WorkflowDefinition,
+        /,
+        *args: Any,
+        execution_id: str | None = None,
+        priority: int = 0,
+        deadline: datetime | timedelta | None = None,
+        tags: Mapping[str, str] | None = None,
+        isolation: str = "shared",
+        **kwargs: Any,
+    ) -> AsyncExecutionHandle:
+        """Start an execution; returns when it is on disk.
+
+        Larger ``priority`` first; ``deadline`` is an aware datetime or a timedelta. The same ``execution_id`` with the
+        same workflow and arguments gives the same execution. Raises ``InvalidInput``, ``AlreadyExists``,
+        ``DefinitionError``, ``StoreUnavailable``.
+        """
+        self._check_open()
+        workflow = as_workflow(wf)
+        request = self._request(
+            workflow,
+            bind_input(workflow, args, kwargs),
+            execution_id,
+            check_priority(priority),
+            self._deadline(deadline),
+            check_tags(tags or {}),
+        )
+        if isolation not in ("shared", "process"):
+            raise InvalidInput(f"isolation={isolation!r} is not known: it is 'shared' or 'process'")
+        lane = await self._lane(request.id if isolation == "process" else None)
+        return (await self._submit(lane, workflow, [request]))[0]
+
+    async def submit_many(
+        self,
+        wf: Workflow[..., Any] | WorkflowDefinition,
+        inputs: Iterable[Any],
+        execution_ids: Sequence[str] | None = None,
+    ) -> builtins.list[AsyncExecutionHandle]:
+        """Start one execution per input, all checked before the first is stored. Returns when all are on disk.
+
+        Raises ``InvalidInput`` with the ``index`` of the input that does not fit.
+        """
+        self._check_open()
+        workflow = as_workflow(wf)
+        given = list(inputs)
+        if execution_ids is not None and len(execution_ids) != len(given):
+            raise InvalidInput(f"{len(given)} inputs but {len(execution_ids)} execution_ids: give one id per input")
+        if execution_ids is not None and len(set(execution_ids)) != len(execution_ids):
+            twice = next(id_ for id_ in execution_ids if list(execution_ids).count(id_) > 1)
+            raise InvalidInput(f"execution_id {twice!r} is given twice: ids are unique")
+        definition = workflow.definition
+        requests = []
+        for index, value in enumerate(given):
+            try:
+                args, kwargs = call_of(definition, value)
+                encoded = bind_input(workflow, args, kwargs)
+                execution_id = None if execution_ids is None else execution_ids[index]
+                requests.append(self._request(workflow, encoded, execution_id, 0, None, {}))
+            except InvalidInput as error:
+                raise InvalidInput(str(error), index=index) from None
+        return await self._submit(await self._lane(None), workflow, requests)
+
+    async def run(self, wf: Workflow[..., Any] | WorkflowDefinition, /, *args: Any, **kwargs: Any) -> Any:
+        """Submit and wait for the result."""
+        return await (await self.submit(wf, *args, **kwargs)).result()
+
+    async def map(
+        self,
+        wf: Workflow[..., Any] | WorkflowDefinition,
+        inputs: Iterable[Any],
+        max_in_flight: int = 1000,
+        return_exceptions: bool = False,
+    ) -> AsyncIterator[Any]:
+        """The results of one execution per input, in order. Inputs are taken as results are, so they may be endless."""
+        if not isinstance(max_in_flight, int) or max_in_flight < 1:
+            raise InvalidInput(f"max_in_flight={max_in_flight!r} must be a whole number of at least 1")
+        source = iter(inputs)
+        flying: list[AsyncExecutionHandle] = []
+        start, taken = 0, 0
+        while True:
+            room = max_in_flight - (len(flying) - start)
+            if room >= min(100, max_in_flight):
+                batch = list(itertools.islice(source, min(room, 500)))
+                if batch:
+                    try:
+                        flying.extend(await self.submit_many(wf, batch))
+                    except InvalidInput as error:
+                        index = None if error.index is None else taken + error.index
+                        raise InvalidInput(str(error), index=index) from None
+                    taken += len(batch)
+            if start == len(flying):
+                return
+            handle = flying[start]
+            start += 1
+            if start >= 1000:
+                del flying[:start]
+                start = 0
+            try:
+                yield await handle.result()
+            except Exception as error:
+                if not return_exceptions:
+                    raise
+                yield error
+
+    async def get(self, execution_id: str) -> AsyncExecutionHandle:
+        """The handle of an execution. Raises ``NotFound``."""
+        await self._readings().row(execution_id)
+        return AsyncExecutionHandle(self, execution_id)
+
+    async def list(
+        self,
+        status: str | None = None,
+        workflow: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        limit: int = 100,
+        after: str | None = None,
+    ) -> list[ExecutionSummary]:
+        """Executions, newest first. ``after`` is the id of the last one of the page before."""
+        return await self._readings().list(status=status, workflow=workflow, tags=tags, limit=limit, after=after)
+
+    def _request(
+        self,
+        workflow: Workflow[..., Any],
+        input_: bytes,
+        execution_id: str | None,
+        priority: int,
+        deadline: float | None,
+        tags: Mapping[str, str],
+    ) -> SubmitRequest:
+        definition = workflow.definition
+        fresh = execution_id is None
+        bits = self._entropy.bits(192)
+        id_ = new_execution_id(int(self._clock.now() * 1000), bits) if execution_id is None else execution_id
+        fingerprint = hashlib.sha256(definition.id.encode() + b"\0" + input_).hexdigest()[:32]
+        return SubmitRequest(
+            id=id_ if fresh else check_execution_id(id_),
+            fresh=fresh,
+            definition=definition.content_hash,
+            input=input_,
+            fingerprint=fingerprint,
+            priority=priority,
+            deadline=deadline,
+            tags=dict(tags),
+            traceparent=new_traceparent(bits, _current_trace()),
+            by=None,
+        )
+
+    async def _submit(
+        self, lane: Lane, workflow: Workflow[..., Any], requests: Sequence[SubmitRequest]
+    ) -> builtins.list[AsyncExecutionHandle]:
+        self._definitions.add_model(workflow.definition)
+        for key, blob in by_value_blobs(workflow):
+            if key not in self._sent:
+                self._sent[key] = blob
+                await lane.send_code(blob)
+        handles = [AsyncExecutionHandle(self, request.id) for request in requests]
+        for handle in handles:
+            handle._waiting.lane = lane.spec.lane
+        answers = await lane.submit(requests) if requests else []
+        closed = []
+        for request, (answer, detail) in zip(requests, answers, strict=True):
+            if answer == "taken":
+                raise AlreadyExists(
+                    f"execution_id {request.id!r} belongs to an execution of {detail} with another workflow or other "
+                    "arguments: choose another id, or leave it out"
+                )
+            if answer == "closed":
+                closed.append(request.id)
+        await self._look(closed)
+        return handles
+
+    def _definition_rows(self, hash_: str) -> builtins.list[DefinitionRow]:
+        return [self._definitions.row(hash_)]
+
+    def _deadline(self, deadline: datetime | timedelta | None) -> float | None:
+        if deadline is None:
+            return None
+        if isinstance(deadline, timedelta):
+            return self._clock.now() + deadline.total_seconds()
+        if not isinstance(deadline, datetime) or deadline.tzinfo is None:
+            raise InvalidInput(
+                f"deadline={deadline!r} must be a timedelta or a datetime with a time zone: datetime.now(UTC) + …"
+            )
+        return deadline.astimezone(UTC).timestamp()
+
+    # results
+
+    def _waiting_for(self, execution_id: str) -> _Waiting:
+        waiting = self._results.get(execution_id)
+        if waiting is None:
+            waiting = self._results[execution_id] = _Waiting()
+        return waiting
+
+    def _ended(self, execution_id: str, kind: str, data: bytes | None, task: str | None = None) -> None:
+        waiting = self._results.get(execution_id)
+        if waiting is not None:
+            waiting.settle(kind, task, data)
+
+    def _watched(self, lane: str) -> builtins.list[str]:
+        """The executions of a lane whose end somebody here still wants to hear of."""
+        return [id_ for id_, waiting in list(self._results.items()) if waiting.outcome is None and waiting.lane == lane]
+
+    async def _look(self, ids: Sequence[str]) -> None:
+        """Read from the store how executions ended that no actor holds any more."""
+        reader = self._readings().reader
+        rows = await reader.existing(self.namespace, ids) if ids else {}
+        closings = await reader.closings([row.key for row in rows.values()]) if rows else {}
+        for id_, row in rows.items():
+            closing = closings.get(row.key)
+            if closing is not None:
+                self._ended(id_, closing.kind, closing.data, closing.task)
+
+    async def _result(self, execution_id: str, waiting: _Waiting, timeout: float | None) -> Any:
+        if waiting.outcome is None:
+            self._check_open()
+            if waiting.lane is None:
+                await self._adopt(execution_id, waiting)
+        loop = asyncio.get_running_loop()
+        give_up_at = None if timeout is None else loop.time() + timeout
+        while waiting.outcome is None:
+            self._check_open()
+            if waiting.future is None or waiting.future.done():
+                waiting.future = loop.create_future()
+            left = RECHECK_S if give_up_at is None else min(RECHECK_S, give_up_at - loop.time())
+            if left > 0:
+                await asyncio.wait([waiting.future], timeout=left)
+            if waiting.outcome is not None:
+                break
+            await self._look([execution_id])
+            if waiting.outcome is None:
+                await self._raise_if_broken(execution_id, waiting, give_up_at, timeout)
+        kind, task, data = waiting.outcome
+        if kind == "execution_failed" and task is None:
+            row = await self._readings().row(execution_id)
+            closing = await self._readings().outcome(row)
+            task = closing.task if closing else None
+        return self._readings().settle(execution_id, kind, task, data)
+
+    async def _raise_if_broken(
+        self, execution_id: str, waiting: _Waiting, give_up_at: float | None, timeout: float | None
+    ) -> None:
+        if give_up_at is not None and asyncio.get_running_loop().time() >= give_up_at:
+            row = await self._readings().row(execution_id)
+            what = f" for {row.waiting_for}" if row.waiting_for else ""
+            raise ResultTimeout(
+                f"execution {execution_id!r} did not end within {timeout:g} s: it is {row.status}{what}. It goes on; "
+                "ask for the result again."
+            )
+        lane = self._lanes.get(waiting.lane or "")
+        if lane is not None and lane.broken is not None:
+            raise lane.broken
+
+    async def _adopt(self, execution_id: str, waiting: _Waiting) -> None:
+        """Hear of the end of an execution that this client did not start."""
+        row = await self._readings().row(execution_id)
+        waiting.lane = row.lane
+        if row.status not in CLOSED:
+            lane = self._lanes.get(row.lane)
+            if lane is not None and await lane.watch(execution_id):
+                return
+        await self._look([execution_id])
+
+    def _poke(self, execution_id: str) -> None:
+        for lane in self._lanes.values():
+            lane.poke(execution_id)
+
+
+def check_priority(priority: object) -> int:
+    if isinstance(priority, bool) or not isinstance(priority, int) or not -_PRIORITY < priority < _PRIORITY:
+        raise InvalidInput(f"priority={priority!r} must be a whole number between -2**31 and 2**31")
+    return priority
+
+
+def check_tags(tags: Mapping[Any, Any]) -> dict[str, str]:
+    out = {}
+    for key, value in tags.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise InvalidInput(f"tag {key!r}={value!r}: tags are strings, so that they can be searched for")
+        out[key] = value
+    return out
+
+
+def _current_trace() -> str | None:
+    """The trace that the caller is in, if it uses OpenTelemetry."""
+    if "opentelemetry.trace" not in sys.modules:
+        return None
+    from opentelemetry import trace
+
+    context = trace.get_current_span().get_span_context()
+    return f"{context.trace_id:032x}" if context.is_valid else trace_id_of(None)
+
+
+@asynccontextmanager
+async def connect_async(
+    address: str | None = None, store: str | None = None, namespace: str = "default", pools: Sequence[Any] = ()
+) -> AsyncIterator[AsyncWorkflowEngine]:
+    """``async with raywf.connect_async() as engine:`` - see ``connect``."""
+    engine = AsyncWorkflowEngine(address, store, namespace, pools)
+    await engine.open()
+    try:
+        yield engine
+    finally:
+        await engine.close()

@@ -1,0 +1,309 @@
+"""What can be known of executions from their store alone: no engine, no Ray."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from pydantic_core import from_json
+
+from raywf.core import events as ev
+from raywf.core.codec import from_record
+from raywf.core.execution import fold
+from raywf.core.failures import Failure
+from raywf.core.plan import NodeKind
+from raywf.core.state import ExecutionState, ExecutionStatus, TaskState, TaskStatus, result_bytes
+from raywf.definition import values
+from raywf.definition.compile import compile_plan
+from raywf.definition.model import WorkflowDefinition
+from raywf.errors import CodeMissing, NotFound, RaywfError, WorkflowCancelled, WorkflowFailed
+from raywf.journal.factory import open_reader, parse
+from raywf.ports import EventRow, ExecutionRow, Reader
+from raywf.runtime.data import Blobs, FileBlobs, MemoryBlobs, blob_root
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+
+class ExecutionSummary(_Model):
+    """One line of a listing."""
+
+    id: str
+    workflow: str
+    version: str
+    status: str
+    started_at: datetime
+    ended_at: datetime | None
+    parent: str | None
+    tags: dict[str, str]
+    waiting_for: str | None
+
+
+class TaskDescription(_Model):
+    """Where a task stands. A fan-out counts its items by status."""
+
+    id: str
+    kind: str
+    status: str
+    attempt: int
+    failure: dict[str, Any] | None = None
+    waiting_for: str | None = None
+    items: dict[str, int] | None = None
+
+
+class ExecutionDescription(_Model):
+    """All that is known of an execution. ``results`` has the decoded results of the tasks that have completed."""
+
+    id: str
+    workflow: str
+    version: str
+    status: str
+    started_at: datetime
+    ended_at: datetime | None
+    parent: str | None
+    tags: dict[str, str]
+    tasks: dict[str, TaskDescription]
+    results: dict[str, Any]
+    context: dict[str, Any]
+    metrics: dict[str, Any]
+    waiting_for: str | None
+
+
+class HistoryEvent(_Model):
+    """One fact of an execution's history. ``seq`` counts from 1; ``by`` is who acted, None the engine."""
+
+    seq: int
+    at: datetime
+    kind: str
+    task: str | None
+    attempt: int | None
+    data: Any
+    by: str | None
+
+
+def instant(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def blobs_of(url: str) -> Blobs:
+    """Where the large values of a store are."""
+    scheme, place = parse(url)
+    return FileBlobs(blob_root(place)) if scheme == "sqlite" else MemoryBlobs()
+
+
+class Readings:
+    """Reads executions of one namespace from a store. Never starts anything."""
+
+    def __init__(self, url: str, namespace: str, reader: Reader | None = None) -> None:
+        self.url = url
+        self.namespace = namespace
+        self.reader = reader or open_reader(url)
+        self.blobs = blobs_of(url)
+        self._definitions: dict[str, WorkflowDefinition] = {}
+
+    async def close(self) -> None:
+        await self.reader.close()
+
+    async def row(self, execution_id: str) -> ExecutionRow:
+        """The index row of an execution. Raises ``NotFound``."""
+        row = await self.reader.execution(self.namespace, execution_id)
+        if row is None:
+            raise NotFound(
+                f"there is no execution {execution_id!r} in namespace {self.namespace!r} of {self.url}: "
+                "`raywf ls` lists those that are there"
+            )
+        return row
+
+    async def list(
+        self,
+        *,
+        status: str | None = None,
+        workflow: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        limit: int = 100,
+        after: str | None = None,
+    ) -> list[ExecutionSummary]:
+        """Executions, newest first. ``after`` is the id of the last one of the page before."""
+        rows = await self.reader.executions(
+            self.namespace, status=status, workflow=workflow, tags=tags, limit=limit, after=after
+        )
+        return [summary(row) for row in rows]
+
+    async def definition(self, hash_: str) -> WorkflowDefinition:
+        found = self._definitions.get(hash_)
+        if found is None:
+            row = await self.reader.definition(hash_)
+            if row is None:
+                raise NotFound(f"the definition {hash_} is not in {self.url}: the store is damaged or incomplete")
+            found = self._definitions[hash_] = WorkflowDefinition.from_json(row.body)
+        return found
+
+    async def state(self, row: ExecutionRow) -> tuple[ExecutionState, builtins.list[EventRow]]:
+        """The folded history of an execution."""
+        history = await self.reader.history(row.key)
+        plan = compile_plan(await self.definition(row.definition))
+        events = (from_record(each.kind, each.task, each.attempt, each.data) for each in history)
+        return fold(plan, events), history
+
+    async def describe(self, execution_id: str) -> ExecutionDescription:
+        row = await self.row(execution_id)
+        state, history = await self.state(row)
+        tasks = {
+            node.id: _task(node.id, node.kind, task, state)
+            for node, task in zip(state.plan.nodes, state.tasks, strict=True)
+        }
+        results = {
+            node.id: self.decode(result_bytes(state, node.index))
+            for node, task in zip(state.plan.nodes, state.tasks, strict=True)
+            if task.status is TaskStatus.COMPLETED
+        }
+        ended = row.ended_at or (history[-1].at if state.closed and history else None)
+        closing = state.closing
+        context: dict[str, Any] = {"input": self.decode(state.input), "priority": row.priority}
+        if row.deadline is not None:
+            context["deadline"] = instant(row.deadline)
+        if closing is not None:
+            context["reason"] = closing.reason or (closing.failure.message if closing.failure else "")
+        return ExecutionDescription(
+            **summary(row).model_dump(exclude={"status", "ended_at"}),
+            status=row.status if row.status == "waiting" and not state.closed else state.status.value,
+            ended_at=None if ended is None else instant(ended),
+            tasks=tasks,
+            results=results,
+            context=context,
+            metrics=_metrics(row, history, ended),
+        )
+
+    async def history(self, execution_id: str, after_seq: int = 0) -> builtins.list[HistoryEvent]:
+        row = await self.row(execution_id)
+        return [self._event(each) for each in await self.reader.history(row.key, after_seq)]
+
+    def _event(self, row: EventRow) -> HistoryEvent:
+        return HistoryEvent(
+            seq=row.seq,
+            at=instant(row.at),
+            kind=row.kind,
+            task=row.task,
+            attempt=row.attempt,
+            data=None if row.data is None else self.decode(row.data),
+            by=row.by,
+        )
+
+    async def graph(self, execution_id: str) -> str:
+        """Mermaid, with the state of each task."""
+        row = await self.row(execution_id)
+        state, _ = await self.state(row)
+        definition = await self.definition(row.definition)
+        return definition.to_mermaid(task_statuses(state))
+
+    async def outcome(self, row: ExecutionRow) -> EventRow | None:
+        """The closing event of an execution; None while it is open."""
+        return (await self.reader.closings([row.key])).get(row.key)
+
+    def decode(self, data: bytes) -> Any:
+        """A stored value; where its class is not at hand, its plain JSON form."""
+        try:
+            return values.decode(data, None, self.blobs.get)
+        except (CodeMissing, RaywfError, LookupError):
+            return from_json(data)
+
+    def settle(self, execution_id: str, kind: str, task: str | None, data: bytes | None) -> Any:
+        """The result behind a closing event, or the error that tells how the execution ended."""
+        match from_record(kind, task, None, data):
+            case ev.ExecutionCompleted(value):
+                return values.decode(value, None, self.blobs.get)
+            case ev.ExecutionFailed(where, failure):
+                raise WorkflowFailed(execution_id, where, failure)
+            case ev.ExecutionCancelled(reason):
+                raise WorkflowCancelled(execution_id, reason)
+            case other:
+                raise WorkflowFailed(execution_id, None, Failure("RuntimeError", f"ended with {other!r:.100}"))
+
+
+def summary(row: ExecutionRow) -> ExecutionSummary:
+    return ExecutionSummary(
+        id=row.id,
+        workflow=row.workflow,
+        version=row.version,
+        status=row.status,
+        started_at=instant(row.created_at),
+        ended_at=None if row.ended_at is None else instant(row.ended_at),
+        parent=row.parent,
+        tags=dict(row.tags),
+        waiting_for=row.waiting_for,
+    )
+
+
+_OPEN = ("pending", "ready", "running", "waiting", "retrying")
+
+
+def task_statuses(state: ExecutionState) -> dict[str, str]:
+    """The status of each task by id. What never ran of a closed execution counts as cancelled."""
+    return {node.id: _status(task, state) for node, task in zip(state.plan.nodes, state.tasks, strict=True)}
+
+
+def _status(task: TaskState, state: ExecutionState) -> str:
+    status = task.status.value
+    return "cancelled" if state.closed is not None and status in _OPEN else status
+
+
+def _task(id_: str, kind: NodeKind, task: TaskState, state: ExecutionState) -> TaskDescription:
+    items: dict[str, int] | None = None
+    if task.items is not None:
+        items = {}
+        for item in task.items:
+            status = _status(item, state)
+            items[status] = items.get(status, 0) + 1
+    return TaskDescription(
+        id=id_,
+        kind=kind.value,
+        status=_status(task, state),
+        attempt=task.attempt,
+        failure=task.failure.to_data() if task.failure else None,
+        waiting_for=_waiting_for(task),
+        items=items,
+    )
+
+
+def _waiting_for(task: TaskState) -> str | None:
+    if task.status is TaskStatus.RETRYING and task.due_at is not None:
+        return f"the next attempt at {instant(task.due_at).isoformat()}"
+    if task.status is not TaskStatus.WAITING:
+        return None
+    match task.wait:
+        case ev.ApprovalRequested(_, prompt):
+            return f"an approval: {prompt}"
+        case ev.SignalAwaited(_, name):
+            return f"a signal {name!r}"
+        case ev.TimerStarted(_, due_at):
+            return f"time, until {instant(due_at).isoformat()}"
+        case _:
+            return None
+
+
+def open_approvals(state: ExecutionState) -> list[str]:
+    """The tasks that wait for a person."""
+    if state.status in (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED, ExecutionStatus.CANCELLED):
+        return []
+    return [
+        node.id
+        for node, task in zip(state.plan.nodes, state.tasks, strict=True)
+        if task.status is TaskStatus.WAITING and isinstance(task.wait, ev.ApprovalRequested)
+    ]
+
+
+def _metrics(row: ExecutionRow, history: list[EventRow], ended: float | None) -> dict[str, Any]:
+    kinds: dict[str, int] = {}
+    for each in history:
+        kinds[each.kind] = kinds.get(each.kind, 0) + 1
+    return {
+        "events": len(history),
+        "tasks_completed": kinds.get("task_completed", 0),
+        "attempts_failed": kinds.get("attempt_failed", 0),
+        "attempts_lost": kinds.get("attempt_lost", 0),
+        "duration_s": None if ended is None else round(ended - row.created_at, 6),
+    }
