@@ -20,8 +20,9 @@ shard had *when the row was added*: a shard that was lost and won again meanwhil
 
 **Failure.** ``StoreUnavailable`` (full disk, read-only, busy): ``on_trouble`` hears of it and the same commit is tried
 again, ever more slowly, for as long as it takes; nothing is dropped and no callback runs. ``LeaseLost``: another owner has
-the shards; the buffer stops for good, drops what was never acknowledged and calls ``on_lost``. ``KeysTaken``: another
-lane was first with an execution id; those executions are taken out and told to ``on_refused``, the rest is committed.
+a shard; the buffer stops for good, drops what was never acknowledged and calls ``on_lost`` with every shard this owner
+believed in: who lost one was silent too long to trust the others. ``KeysTaken``: another lane was first with an execution
+id; those executions are taken out and told to ``on_refused``, the rest is committed.
 Anything else is a defect: it stops the buffer too, ``drain`` raises it, and the next owner goes on from the journal.
 If the process dies, the journal is what counts: effects of unwritten events never began.
 """
@@ -88,7 +89,7 @@ class GroupCommit:
         self._stopped: BaseException | None = None
         self._task: asyncio.Task[None] | None = None
         self._wake: asyncio.Future[None] | None = None
-        self._idle: list[asyncio.Future[None]] = []
+        self._draining: set[asyncio.Future[None]] = set()
 
     # -- adding: synchronous, within a turn ----------------------------------------------------------------------
 
@@ -141,17 +142,22 @@ class GroupCommit:
 
     async def drain(self) -> None:
         """Wait until everything added so far is on disk and its callbacks have run. Raises what stopped the buffer."""
-        while self._stopped is None and (self._committing or not self._is_empty()):
-            idle = asyncio.get_running_loop().create_future()
-            self._idle.append(idle)
-            await idle
+        if self._stopped is None and (self._committing or not self._is_empty()):
+            done = asyncio.get_running_loop().create_future()
+            self._draining.add(done)
+            self.on_durable(lambda: _settle(done))
+            try:
+                await done
+            finally:
+                self._draining.discard(done)
         if self._stopped is not None:
             raise self._stopped
 
     async def close(self) -> None:
         """Write what is left, then stop. While the store is out of reach this waits; cancel it to give up."""
         try:
-            await self.drain()
+            while self._committing or not self._is_empty():
+                await self.drain()
         except (LeaseLost, StoreUnavailable):
             pass  # said already, through on_lost
         finally:
@@ -199,14 +205,12 @@ class GroupCommit:
                 for callback in segment.callbacks:
                     callback()
                 self._committing = False
-                if self._is_empty():
-                    self._release_waiters()
                 await asyncio.sleep(0)  # the loop's turn: what becomes ready now goes with the next commit
         except asyncio.CancelledError:
             raise
         except LeaseLost as error:
             self._stop(error)
-            self._on_lost(error.shards)
+            self._on_lost(tuple(sorted({*error.shards, *self._epochs})))
         except BaseException as error:
             log.exception("the commit buffer of owner %s stops: this is a defect of raywf", self._owner)
             self._stop(error)
@@ -238,15 +242,14 @@ class GroupCommit:
             self._on_trouble(None)
 
     def _stop(self, reason: BaseException) -> None:
-        if self._stopped is None:
-            self._stopped = reason
-        self._release_waiters()
+        self._stopped = self._stopped or reason
+        for done in self._draining:
+            _settle(done)
 
-    def _release_waiters(self) -> None:
-        waiters, self._idle = self._idle, []
-        for idle in waiters:
-            if not idle.done():
-                idle.set_result(None)
+
+def _settle(done: asyncio.Future[None]) -> None:
+    if not done.done():
+        done.set_result(None)
 
 
 def _without(batch: Batch, keys: tuple[int, ...]) -> None:

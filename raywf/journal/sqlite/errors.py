@@ -13,6 +13,9 @@ _KEPT = "Nothing of this commit was written and nothing accepted before is lost.
 
 _BUSY = "another process holds its write lock for too long: see who with `raywf doctor`, and try again."
 
+_FULL = (apsw.SQLITE_IOERR_SHMSIZE, apsw.SQLITE_IOERR_SHMMAP)
+"""Input/output errors that mean a full disk: the shared memory beside the file could not grow."""
+
 _MEANING: dict[type[apsw.Error], str] = {
     apsw.FullError: f"the disk (or its quota) is full. {_KEPT} Free some space and it goes on by itself.",
     apsw.ReadOnlyError: f"it can only be read: the file, its folder or the disk is read-only. {_KEPT} "
@@ -31,7 +34,10 @@ _MEANING: dict[type[apsw.Error], str] = {
 
 def explain(error: apsw.Error, path: str) -> StoreUnavailable:
     """The error a user reads in place of SQLite's."""
-    meaning = _MEANING.get(type(error), "SQLite cannot go on.")
+    kind = type(error)
+    if getattr(error, "extendedresult", 0) in _FULL:
+        kind = apsw.FullError
+    meaning = _MEANING.get(kind, "SQLite cannot go on.")
     return StoreUnavailable(f"store {path}: {meaning} ({type(error).__name__}: {error})")
 
 

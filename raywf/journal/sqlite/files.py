@@ -8,8 +8,8 @@ client      command line, dashboard  write (rows of the inbox); leaves the log t
 reader      everybody                read; never changes a byte of the store
 ==========  =======================  ==========================================================
 
-A store is recognised through SQLite itself and never with ``open()``: closing a file drops every POSIX lock that the
-process holds on it, those of its SQLite connections included, and another process would then take the log away.
+Nothing here reads a store with ``open()``: closing a file drops every POSIX lock that the process holds on it, those of
+its SQLite connections included, and another process would then take the log away. SQLite's own layer knows better.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import struct
 import sys
 import uuid
 from collections.abc import Iterator
@@ -36,6 +37,7 @@ from raywf.ports import Clock
 APPLICATION_ID = 0x72617977
 """``rayw``, in the header of each of our files."""
 
+_MAGIC = b"SQLite format 3\0"
 _BUSY_MS = 5_000
 _READ_WRITE = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI
 _READ_ONLY = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
@@ -65,8 +67,13 @@ def connect_client(path: Path) -> apsw.Connection:
     _require(path, recognise(path))
     with explained(str(path)):
         db = _open_writer(path)
-        db.wal_autocheckpoint(0)
-        db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        try:
+            db.wal_autocheckpoint(0)
+            db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            _require(path, format_of(db))
+        except BaseException:
+            db.close()
+            raise
         return db
 
 
@@ -91,7 +98,7 @@ def connect_owner(path: Path, clock: Clock) -> apsw.Connection:
 def recognise(path: Path) -> int | None:
     """The format of the store at ``path``, None if nothing is there. Raises ``StoreUnavailable`` for anything else.
 
-    Reads the file's header and nothing but the file: no log, no lock, no sidecar is made.
+    Reads the file's header and nothing else: no lock is taken, no sidecar is made.
     """
     try:
         size = path.stat().st_size
@@ -104,17 +111,27 @@ def recognise(path: Path) -> int | None:
     if size == 0:
         return None
     with explained(str(path)):
-        db = apsw.Connection(_uri(path, "ro", immutable=True), flags=_READ_ONLY)
-        try:
-            application, format_ = int(str(db.pragma("application_id"))), format_of(db)
-        finally:
-            db.close()
+        header = _header(path)
+    if header[:16] != _MAGIC:
+        raise StoreUnavailable(
+            f"store {path}: this is not a SQLite file, so it was left as it is. Choose another path for the store."
+        )
+    format_, _, application = struct.unpack(">iii", header[60:72])
     if application != APPLICATION_ID:
         raise StoreUnavailable(
             f"store {path}: this is a SQLite file of another program, so it was left as it is. "
             "Choose another path for the store."
         )
-    return format_
+    return int(format_)
+
+
+def _header(path: Path) -> bytes:
+    """The first 100 bytes, read through SQLite's own file layer: never with ``open()``."""
+    file = apsw.VFSFile("unix", os.path.abspath(path), [apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_MAIN_DB, 0])
+    try:
+        return file.xRead(100, 0).ljust(100, b"\0")
+    finally:
+        file.xClose()
 
 
 def identity(path: Path) -> tuple[int, int] | None:
@@ -183,6 +200,7 @@ def _open_writer(path: Path) -> apsw.Connection:
             db.pragma("checkpoint_fullfsync", 1)
         db.pragma("cache_size", -16_384)
         db.pragma("temp_store", "memory")
+        db.pragma("journal_size_limit", 64 * 1024 * 1024)
         if db.pragma("journal_mode") != "wal":
             db.pragma("journal_mode", "wal")
     except BaseException:

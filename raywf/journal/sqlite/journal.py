@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Sequence
 from itertools import groupby
 from operator import itemgetter
@@ -27,6 +28,7 @@ class SqliteInbox(SqliteReader):
     """Reads, and sends commands. Needs no engine, and leaves the log to the owner."""
 
     def __init__(self, path: Path) -> None:
+        path = Path(os.path.realpath(path))
         db = connect_client(path)
         try:
             super().__init__(path)
@@ -51,9 +53,10 @@ class SqliteJournal(SqliteInbox):
     ) -> None:
         self._clock = clock or SystemClock()
         self._machine = machine or this_machine()
+        self._costs = _Costs()
+        path = Path(os.path.realpath(path))
         if store_id is not None:
             _refuse_missing(path)
-        self._costs = _Costs()
         db = connect_owner(path, self._clock)
         try:
             if store_id is not None:

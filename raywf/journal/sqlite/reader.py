@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,8 +28,8 @@ class SqliteReader:
     """Reads a store while others write. Opens nothing that is not there, holds no lock between two calls."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._reading: apsw.Connection | None = connect_reader(path)
+        self._path = Path(os.path.realpath(path))
+        self._reading: apsw.Connection | None = connect_reader(self._path)
 
     async def execution(self, namespace: str, execution_id: str) -> ExecutionRow | None:
         asked = {"namespace": namespace, "id": execution_id}
