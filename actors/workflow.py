@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import logging
 import os
@@ -15,6 +16,7 @@ from typing import Any
 from raywf.config import Settings
 from raywf.errors import NotConnected, StoreUnavailable
 from raywf.journal.factory import open_journal, parse
+from raywf.journal.group_commit import GroupCommit
 from raywf.ports import DefinitionRow, OwnerRow
 from raywf.runtime.attempts import Threads
 from raywf.runtime.bundle import enter_bundle
@@ -59,6 +61,8 @@ class WorkflowActor:
         code = Code()
         parts = Parts(
             journal=open_journal(spec.url, clock=clock),
+            open_journal=functools.partial(open_journal, spec.url, clock=clock),
+            commit_buffer=GroupCommit,
             clock=clock,
             entropy=SystemEntropy(),
             settings=settings,

@@ -25,6 +25,7 @@ import json
 import logging
 import os
 import re
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -44,6 +45,16 @@ def new_traceparent(bits: int, trace_id: str | None = None) -> str:
 def trace_id_of(traceparent: str | None) -> str | None:
     found = _TRACEPARENT.fullmatch(traceparent or "")
     return found.group(1) if found else None
+
+
+def current_trace_id() -> str | None:
+    """The trace that the caller is in, if it uses OpenTelemetry."""
+    if "opentelemetry.trace" not in sys.modules:
+        return None
+    from opentelemetry import trace
+
+    context = trace.get_current_span().get_span_context()
+    return f"{context.trace_id:032x}" if context.is_valid else None
 
 
 class Telemetry:
@@ -300,4 +311,4 @@ def _metric_file(target: str) -> Any:
 
     if target == "console":
         return ConsoleMetricExporter()
-    return ConsoleMetricExporter(out=open(target, "a", encoding="utf-8"))  # noqa: SIM115 - closed with the process
+    return ConsoleMetricExporter(out=open(target, "a", encoding="utf-8"))

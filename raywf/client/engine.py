@@ -34,7 +34,7 @@ from raywf.runtime.definitions import Definitions
 from raywf.runtime.owner import SubmitRequest
 from raywf.runtime.sending import by_value_blobs
 from raywf.runtime.spec import ActorSpec, lane_of
-from raywf.telemetry import new_traceparent, trace_id_of
+from raywf.telemetry import current_trace_id, new_traceparent
 
 RECHECK_S = 5.0
 _PRIORITY = 2**31
@@ -413,7 +413,7 @@ class AsyncWorkflowEngine:
             priority=priority,
             deadline=deadline,
             tags=dict(tags),
-            traceparent=new_traceparent(bits, _current_trace()),
+            traceparent=new_traceparent(bits, current_trace_id()),
             by=None,
         )
 
@@ -550,16 +550,6 @@ def check_tags(tags: Mapping[Any, Any]) -> dict[str, str]:
             raise InvalidInput(f"tag {key!r}={value!r}: tags are strings, so that they can be searched for")
         out[key] = value
     return out
-
-
-def _current_trace() -> str | None:
-    """The trace that the caller is in, if it uses OpenTelemetry."""
-    if "opentelemetry.trace" not in sys.modules:
-        return None
-    from opentelemetry import trace
-
-    context = trace.get_current_span().get_span_context()
-    return f"{context.trace_id:032x}" if context.is_valid else trace_id_of(None)
 
 
 @asynccontextmanager

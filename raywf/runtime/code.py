@@ -55,6 +55,10 @@ class Code:
             self._functions.pop(key, None)
         self._classes.update(sent["classes"])
 
+    def have(self, functions: dict[tuple[str, str], Callable[..., Any]]) -> None:
+        """Know functions of this very process, by path and source hash."""
+        self._sent.update(functions)
+
     def function(self, ref: FunctionRef) -> Function:
         """The function of a task. Raises ``CodeMissing``."""
         key = (ref.path, ref.source_hash if ref.by_value else "")

@@ -12,8 +12,7 @@ import threading
 from collections.abc import Callable
 
 from raywf.errors import StoreUnavailable
-from raywf.journal.factory import open_journal
-from raywf.ports import Clock
+from raywf.ports import Clock, Journal
 
 log = logging.getLogger("raywf.leases")
 MARGIN = 0.2
@@ -27,8 +26,10 @@ class LeaseKeeper:
     keeper's thread) once, when the store says that this owner holds nothing any more.
     """
 
-    def __init__(self, url: str, owner: str, lease_s: float, clock: Clock, on_lost: Callable[[], None]) -> None:
-        self._url = url
+    def __init__(
+        self, open_journal: Callable[[], Journal], owner: str, lease_s: float, clock: Clock, on_lost: Callable[[], None]
+    ) -> None:
+        self._open_journal = open_journal
         self._owner = owner
         self._lease_s = lease_s
         self._clock = clock
@@ -54,7 +55,7 @@ class LeaseKeeper:
         asyncio.run(self._keep())
 
     async def _keep(self) -> None:
-        journal = open_journal(self._url)
+        journal = self._open_journal()
         try:
             while not self._stop.wait(self._lease_s / 3):
                 asked_at = self._clock.monotonic()

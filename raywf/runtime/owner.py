@@ -9,9 +9,9 @@ import asyncio
 import functools
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from raywf.config import Settings
 from raywf.core import events as ev
@@ -23,13 +23,12 @@ from raywf.core.ids import child_id, shard_of
 from raywf.core.plan import Node
 from raywf.core.state import TaskStatus
 from raywf.errors import LeaseLost, NotFound, StoreUnavailable
-from raywf.journal.group_commit import GroupCommit
 from raywf.ports import Batch, Clock, DefinitionRow, Entropy, EventRow, ExecutionRow, InboxRow, Journal, OwnerRow
 from raywf.runtime.code import Code
 from raywf.runtime.data import Blobs
 from raywf.runtime.definitions import Definitions
 from raywf.runtime.evaluate import Evaluator
-from raywf.runtime.host import Host, address
+from raywf.runtime.host import Commits, Host, address
 from raywf.runtime.leases import LeaseKeeper
 from raywf.runtime.live import Live
 from raywf.runtime.outbox import Outbox
@@ -54,11 +53,47 @@ class SubmitRequest(NamedTuple):
     by: str | None
 
 
+class CommitBuffer(Commits, Protocol):
+    """The commit buffer, as the owner uses it."""
+
+    @property
+    def waiting_rows(self) -> int:
+        """Rows that are not on disk yet."""
+        ...
+
+    async def drain(self) -> None:
+        """Wait until everything added so far is on disk."""
+        ...
+
+    async def close(self) -> None:
+        """Write what is left, then stop."""
+        ...
+
+
+class CommitBufferFactory(Protocol):
+    """Makes the commit buffer of an owner (``journal.group_commit.GroupCommit``)."""
+
+    def __call__(
+        self,
+        journal: Journal,
+        owner: str,
+        lane: str,
+        epochs: Mapping[int, int],
+        *,
+        rows_per_commit: int,
+        on_lost: Callable[[tuple[int, ...]], None],
+        on_trouble: Callable[[StoreUnavailable | None], None],
+        on_refused: Callable[[tuple[int, ...]], None],
+    ) -> CommitBuffer: ...
+
+
 @dataclass(slots=True)
 class Parts:
-    """What an owner is built from."""
+    """What an owner is built from. ``open_journal`` opens the store once more, for the thread that keeps leases."""
 
     journal: Journal
+    open_journal: Callable[[], Journal]
+    commit_buffer: CommitBufferFactory
     clock: Clock
     entropy: Entropy
     settings: Settings
@@ -83,7 +118,7 @@ class Owner:
         self.outbox = Outbox(self.loop)
         self._refused: set[int] = set()
         self.trouble: str | None = None
-        self.commits = GroupCommit(
+        self.commits = parts.commit_buffer(
             cast(Journal, MeasuredJournal(parts.journal, parts.telemetry, parts.clock)),
             me.owner,
             me.lane,
@@ -91,7 +126,7 @@ class Owner:
             rows_per_commit=parts.settings.rows_per_commit,
             on_lost=self._shards_lost,
             on_trouble=self._trouble,
-            on_refused=self._refused.update,
+            on_refused=self._note_refused,
         )
         evaluator = Evaluator(parts.code, parts.blobs)
         self.host = Host(
@@ -138,9 +173,15 @@ class Owner:
             self.loop.call_soon_threadsafe(self._all_lost)
 
         settings = self.parts.settings
-        self.keeper = LeaseKeeper(settings.store, self.me.owner, settings.lease_s, self.parts.clock, lost)
+        self.keeper = LeaseKeeper(self.parts.open_journal, self.me.owner, settings.lease_s, self.parts.clock, lost)
         self.keeper.start()
         self.host.may_act = lambda: self.keeper is None or self.keeper.held
+
+    def _note_refused(self, keys: tuple[int, ...]) -> None:
+        """Another lane was first with these execution ids: forget ours."""
+        self._refused.update(keys)
+        for live in [live for live in self.host.open.values() if live.key in self._refused]:
+            self.host.drop(live)
 
     def _trouble(self, error: StoreUnavailable | None) -> None:
         """The store cannot be written: say so once, and once more when it can."""
@@ -365,8 +406,8 @@ class Owner:
     async def park(self) -> list[str]:
         """Stop in good order and give the leases up. Returns the ids of the executions that stay open."""
         parked = [live.id for live in self.host.park()]
-        await self.commits.drain()
         await self.work.runners.close()
+        await self.commits.close()
         if self.keeper is not None:
             self.keeper.stop()
         await self.journal.release(self.me.owner)
