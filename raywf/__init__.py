@@ -55,6 +55,7 @@ _HOME = {
 
 if TYPE_CHECKING:
     from raywf.aggregation import AggregateResult, Candidate, ResultAggregator
+    from raywf.client import WorkflowEngine, connect, connect_async
     from raywf.definition.context import current
     from raywf.definition.flow import approval, gather, sleep, wait_signal, when
     from raywf.definition.model import WorkflowDefinition
@@ -123,9 +124,12 @@ __all__ = [
     "Workflow",
     "WorkflowCancelled",
     "WorkflowDefinition",
+    "WorkflowEngine",
     "WorkflowFailed",
     "__version__",
     "approval",
+    "connect",
+    "connect_async",
     "current",
     "gather",
     "sleep",

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from raywf.core.plan import FunctionRef
 from raywf.definition.expressions import PlacedError
 from raywf.definition.lines import line_of
 from raywf.definition.model import WorkflowDefinition
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from raywf.definition.workflows import Workflow
 
 
-def trace_twice(workflow: Workflow[Any, Any]) -> tuple[WorkflowDefinition, dict[str, Callable[..., Any]]]:
-    """The definition of a workflow and its functions by path.
+def trace_twice(workflow: Workflow[Any, Any]) -> tuple[WorkflowDefinition, dict[FunctionRef, Callable[..., Any]]]:
+    """The definition of a workflow and its functions.
 
     The body runs twice: a graph that depends on a clock, a random number or a global would differ between the client
     that submits and the one that looks at it later, so it is refused.

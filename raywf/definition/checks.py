@@ -157,6 +157,12 @@ def _check_parameters(definition: WorkflowDefinition) -> None:
                 f"parameter {name!r} of workflow {definition.id!r} has the name of an option of submit(): "
                 "call it something else",
             )
+        if "default" in definition.parameters[name]:
+            read_value(definition.parameters[name]["default"], _no_reference, (*place, "default"))
+
+
+def _no_reference(head: str, path: tuple[str | int, ...], place: Place) -> int:
+    raise PlacedError(place, f"a default is a constant: it cannot refer to {head!r}")
 
 
 def _check_ids(definition: WorkflowDefinition) -> None:

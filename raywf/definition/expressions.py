@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -55,16 +56,40 @@ def read_value(data: Any, resolve: Resolve, place: Place) -> Binding:
         return _read_object(data, resolve, place)
     if isinstance(data, list):
         if not has_operator(data):
-            return Const(to_json(data))
+            return _constant(data, place)
         return Sequence(tuple(read_value(item, resolve, (*place, i)) for i, item in enumerate(data)))
+    return _constant(data, place)
+
+
+def _constant(data: Any, place: Place) -> Const:
+    _check_plain(data, place)
     return Const(to_json(data))
 
 
+def _check_plain(data: Any, place: Place) -> None:
+    """A definition holds JSON: what JSON has no word for would come back as something else."""
+    if isinstance(data, dict):
+        keys: dict[Any, Any] = data
+        for key, item in keys.items():
+            if not isinstance(key, str):
+                raise PlacedError(place, f"the key {key!r} is not text: write {{$dict: [[key, value], …]}}")
+            _check_plain(item, (*place, key))
+    elif isinstance(data, list):
+        for at, item in enumerate(data):
+            _check_plain(item, (*place, at))
+    elif not (data is None or type(data) in (str, int, bool) or (type(data) is float and math.isfinite(data))):
+        raise PlacedError(
+            place,
+            f"{data!r:.60} is not JSON: write {{$const: …}} with the value as raywf stores it "
+            "(raywf.definition.values.encode)",
+        )
+
+
 def _read_object(data: dict[str, Any], resolve: Resolve, place: Place) -> Binding:
-    operators = [key for key in data if key.startswith("$")]
+    operators = [key for key in data if str(key).startswith("$")]
     if not operators:
         if not has_operator(data):
-            return Const(to_json(data))
+            return _constant(data, place)
         return Mapping(tuple((to_json(key), read_value(item, resolve, (*place, key))) for key, item in data.items()))
     operator = operators[0]
     if operator not in _OPERATORS:
@@ -153,7 +178,7 @@ _READERS: dict[str, Callable[[dict[str, Any], Resolve, Place], Binding]] = {
     "$ref": _read_ref,
     "$template": _read_template,
     "$cond": lambda data, resolve, place: read_condition(data["$cond"], resolve, (*place, "$cond")),
-    "$const": lambda data, resolve, place: Const(to_json(data["$const"])),
+    "$const": lambda data, resolve, place: _constant(data["$const"], (*place, "$const")),
     "$tuple": _read_tuple,
     "$dict": _read_dict,
 }

@@ -20,7 +20,7 @@ from raywf.definition.model import WorkflowDefinition
 from raywf.definition.parameters import NO_DEFAULT, parameters_of
 from raywf.definition.values import EncodeError, decode, encode
 from raywf.definition.workflows import LoadedWorkflow, Workflow
-from raywf.errors import InvalidInput
+from raywf.errors import DefinitionError, InvalidInput
 
 Target: TypeAlias = Workflow[Any, Any] | WorkflowDefinition
 Check: TypeAlias = Callable[[Any], Any]
@@ -160,13 +160,32 @@ class _SchemaMisfit(Exception):
         self.message = message
 
 
+def check_schema(schema: Any) -> None:
+    """Raise ``DefinitionError`` for what is no JSON schema."""
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import SchemaError
+
+    try:
+        Draft202012Validator.check_schema(_rules(schema))
+    except SchemaError as error:
+        place = ".".join(str(step) for step in error.absolute_path)
+        raise DefinitionError(
+            f"this is not a JSON schema: {f'{place}: ' if place else ''}{error.message:.300}"
+        ) from None
+
+
+def _rules(schema: Any) -> Any:
+    return {key: rule for key, rule in schema.items() if key != "default"} if isinstance(schema, Mapping) else schema
+
+
 def _schema_check(schema: dict[str, Any]) -> Check | None:
     """A check by JSON schema: the value is looked at in its JSON form, and passes through as it is."""
-    rules = {key: rule for key, rule in schema.items() if key != "default"}
+    rules = _rules(schema)
     if not rules:
         return None
     from jsonschema import Draft202012Validator
 
+    check_schema(rules)
     validator = Draft202012Validator(rules)
 
     def check(value: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 from pydantic import BaseModel, ValidationError
 
 from raywf.definition.expressions import Place, PlacedError, place_text
+from raywf.definition.inputs import check_schema
 from raywf.definition.lines import did_you_mean
 from raywf.definition.model import Approval, SideResults, Signal, Sleep, TaskDefinition, WorkflowDefinition
 from raywf.definition.recording import constant
@@ -34,11 +35,13 @@ def load_file(path: Path) -> WorkflowDefinition:
         raise NotFound(f"there is no file {str(path)!r}.{did_you_mean(path.name, near)}") from None
     except OSError as error:
         raise NotFound(f"{str(path)!r} cannot be read: {error.strerror}") from None
-    return load_json(text, str(path)) if path.suffix == ".json" else load_yaml(text, str(path))
+    if path.suffix != ".json":
+        return load_yaml(text, str(path))
+    return load_json(text, str(path), check_schemas=True)
 
 
-def load_json(text: str | bytes, source: str) -> WorkflowDefinition:
-    """A definition from JSON. Raises ``DefinitionError``."""
+def load_json(text: str | bytes, source: str, *, check_schemas: bool = False) -> WorkflowDefinition:
+    """A definition from JSON. Raises ``DefinitionError``. What comes from a store had its schemas checked before."""
     decoded = _decoded(text, source)
     try:
         data = json.loads(decoded, object_pairs_hook=_no_repeats, parse_constant=_no_constant)
@@ -50,7 +53,7 @@ def load_json(text: str | bytes, source: str) -> WorkflowDefinition:
         raise DefinitionError(f"{source}: {error}") from None
     except RecursionError:
         raise DefinitionError(f"{source}: the JSON is nested too deeply") from None
-    return _build(data, source, lambda: _lines_of_json(decoded))
+    return _build(data, source, lambda: _lines_of_json(decoded), check_schemas)
 
 
 def load_yaml(text: str | bytes, source: str) -> WorkflowDefinition:
@@ -71,7 +74,7 @@ def load_yaml(text: str | bytes, source: str) -> WorkflowDefinition:
         raise DefinitionError(f"{source}: this is not YAML: {' '.join(str(error).split())}") from None
     except RecursionError:
         raise DefinitionError(f"{source}: the YAML is nested too deeply, or an anchor contains itself") from None
-    return _build(data, source, lambda: lines)
+    return _build(data, source, lambda: lines, check_schemas=True)
 
 
 def dump_yaml(data: dict[str, Any]) -> str:
@@ -162,13 +165,16 @@ def _plain(value: Any) -> Any:
 # validation
 
 
-def _build(data: Any, source: str, lines: Callable[[], Lines]) -> WorkflowDefinition:
+def _build(data: Any, source: str, lines: Callable[[], Lines], check_schemas: bool) -> WorkflowDefinition:
     if not isinstance(data, dict):
         said = "is empty" if data is None else f"holds {type(data).__name__} {data!r:.60}"
         raise DefinitionError(f"{source}: {said}; a definition is an object with id, parameters, tasks and result")
     try:
         _validate_children(data, ())
-        return WorkflowDefinition.model_validate(data)
+        definition = WorkflowDefinition.model_validate(data)
+        if check_schemas:
+            _check_schemas(definition, ())
+        return definition
     except PlacedError as error:
         place, message = error.place, error.message
     except ValidationError as error:
@@ -195,6 +201,23 @@ def _validate_children(data: Any, place: Place) -> None:
         except ValidationError as error:
             where, message = explain(error)
             raise PlacedError((*here, *where), message) from None
+
+
+def _check_schemas(definition: WorkflowDefinition, place: Place) -> None:
+    for name, schema in definition.parameters.items():
+        _check_schema(schema, (*place, "parameters", name))
+    for at, task in enumerate(definition.tasks):
+        if task.signal is not None and task.signal.payload_schema is not None:
+            _check_schema(task.signal.payload_schema, (*place, "tasks", at, "signal", "schema"))
+        if task.workflow is not None:
+            _check_schemas(task.workflow, (*place, "tasks", at, "workflow"))
+
+
+def _check_schema(schema: Any, place: Place) -> None:
+    try:
+        check_schema(schema)
+    except DefinitionError as error:
+        raise PlacedError(place, str(error)) from None
 
 
 _MODELS: dict[str, type[BaseModel]] = {

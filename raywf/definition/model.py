@@ -179,6 +179,14 @@ class WorkflowDefinition(_Data):
             return {**data, "name": data["id"]}
         return data
 
+    @field_validator("parameters", mode="before")
+    @classmethod
+    def _untyped(cls, parameters: Any) -> Any:
+        """A name without a schema takes anything."""
+        if not isinstance(parameters, Mapping):
+            return parameters
+        return {name: {} if schema is None else schema for name, schema in parameters.items()}
+
     def _says(self, name: str) -> bool:
         if name == "version":
             return True
@@ -196,7 +204,7 @@ class WorkflowDefinition(_Data):
 
     def to_data(self) -> dict[str, Any]:
         """Plain JSON data, without what was not given and without what is derived."""
-        return _without_derived(self.model_dump(mode="python"))
+        return _without_derived(self.model_dump(exclude={"dependencies"}))
 
     @property
     def body(self) -> bytes:

@@ -157,7 +157,7 @@ def hides_expression(value: Any) -> bool:
 def has_operator(data: Any) -> bool:
     """Whether a key that begins with ``$`` occurs anywhere."""
     if isinstance(data, dict):
-        return any(key.startswith("$") or has_operator(item) for key, item in data.items())
+        return any(str(key).startswith("$") or has_operator(item) for key, item in data.items())
     return isinstance(data, list) and any(has_operator(item) for item in data)
 
 

@@ -22,7 +22,9 @@ from raywf.errors import DefinitionError
 P = ParamSpec("P")
 R = TypeVar("R")
 if TYPE_CHECKING:
-    T = TypeVar("T", default=Any)  # type checkers know `default` for every Python; typing itself only from 3.13
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    T = TypeVarWithDefault("T", default=Any)
 else:
     T = TypeVar("T")
 
@@ -154,13 +156,13 @@ class Task(Callee[P, R]):
         options = to_data(who, {**self.options, **{name: each for name, each in given.items() if each is not None}})
         other: Task[P, R] = type(self)(self.function, self.name, options)
         other.call_id = self.call_id if id is None else check_id(who, id)
-        other.call_after = self.call_after + _several(after)
+        other.call_after = self.call_after + several(after)
         return other
 
     def _data(self, trace: Trace) -> dict[str, Any]:
         _refuse_captured(trace, self.function, self.name)
         ref = self.ref
-        data: dict[str, Any] = {"function": trace.path_of(self.function, ref), "source_hash": ref.source_hash}
+        data: dict[str, Any] = {"function": trace.know(self.function, ref), "source_hash": ref.source_hash}
         if ref.by_value:
             data["by_value"] = True
         if self.options:
@@ -172,15 +174,22 @@ class Task(Callee[P, R]):
 
     def __reduce__(self) -> Any:
         """By name where the name leads here, as functions are; else with the function."""
-        found: Any = sys.modules.get(self.__module__)
-        for part in self.__qualname__.split("."):
-            found = getattr(found, part, None)
-        if found is self:
+        if by_name(self) and not self.ref.by_value:
             return self.__qualname__
         return _rebuild, (type(self), self.function, self.name, self.options)
 
     def __repr__(self) -> str:
         return f"<task {self.name} of {self.__module__}:{self.__qualname__}>"
+
+
+def by_name(callee: Any) -> bool:
+    """Whether another process finds this very object under its module and name."""
+    if callee.__module__ == "__main__":
+        return False
+    found: Any = sys.modules.get(callee.__module__)
+    for part in callee.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is callee
 
 
 def _rebuild(cls: Any, function: Callable[..., Any], name: str, options: dict[str, Any]) -> Any:
@@ -195,7 +204,7 @@ class AsyncTask(Task[P, R]):
         def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T: ...  # type: ignore[type-var]
 
 
-def _several(given: object) -> tuple[object, ...]:
+def several(given: object) -> tuple[object, ...]:
     if given is None:
         return ()
     return tuple(given) if isinstance(given, (list, tuple)) else (given,)

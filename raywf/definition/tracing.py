@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from raywf.core.plan import FunctionRef
@@ -25,7 +25,8 @@ class Trace(Scope):
     owner: object = None
     parent: Trace | None = None
     drafts: list[Draft] = field(default_factory=list)
-    functions: dict[str, Callable[..., Any]] = field(default_factory=dict)
+    functions: dict[FunctionRef, Callable[..., Any]] = field(default_factory=dict)
+    paths: dict[str, Callable[..., Any]] = field(default_factory=dict)
     ids: set[str] = field(default_factory=lambda: {"input"})
 
     def add(self, stem: str, data: dict[str, Any], id: str | None = None) -> Draft:
@@ -74,25 +75,25 @@ class Trace(Scope):
             members += [draft.id for draft in self.drafts[before:] if draft.guards == self.guards]
             self.guards = outside
 
-    def path_of(self, function: Callable[..., Any], ref: FunctionRef) -> str:
-        """The path under which a function is known in this workflow: by-value functions of one name are numbered."""
+    def know(self, function: Callable[..., Any], ref: FunctionRef) -> str:
+        """The path of a function in this workflow: of several by-value functions of one name the later are numbered."""
         path, number = ref.path, 1
-        while self.functions.setdefault(path, function) is not function:
-            if not ref.by_value:
-                self.functions[path] = function
-                break
+        while ref.by_value and self.paths.get(path, function) is not function:
             number += 1
             path = f"{ref.path}#{number}"
+        self.paths[path] = function
+        self.functions[replace(ref, path=path)] = function
         return path
 
-    def adopt(self, functions: Mapping[str, Callable[..., Any]], child: str) -> None:
+    def adopt(self, functions: Mapping[FunctionRef, Callable[..., Any]], child: str) -> None:
         """Take over the functions of a child workflow."""
-        for path, function in functions.items():
-            mine = self.functions.setdefault(path, function)
-            if mine is not function and "<" in path:
+        for ref, function in functions.items():
+            mine = self.functions.setdefault(ref, function)
+            if mine is not function and ref.by_value and getattr(function, "__closure__", None):
                 raise self.flaw(
-                    f"workflows {self.workflow!r} and {child!r} both use a function {path!r}, and they are two "
-                    "different ones: nested functions are known by name, so give them distinct names"
+                    f"workflows {self.workflow!r} and {child!r} use two functions {ref.path!r} with the same text, which "
+                    "differ only in the variables around them: give them distinct names, or pass the variables as "
+                    "arguments"
                 )
 
     def flaw(self, message: str) -> DefinitionError:

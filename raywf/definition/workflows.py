@@ -11,7 +11,7 @@ from raywf.core.plan import FunctionRef, NodeKind, Plan
 from raywf.definition.functions import check_arity, resolve_function
 from raywf.definition.lines import line_of, user_line
 from raywf.definition.names import ID, MAX_DEPTH, RESERVED_PARAMETERS
-from raywf.definition.tasks import Callee, Task, _several
+from raywf.definition.tasks import Callee, Task, by_name, several
 from raywf.definition.tracing import Trace, active, check_id, required
 from raywf.errors import DefinitionError
 
@@ -29,6 +29,7 @@ class Workflow(Callee[P, R]):
     """
 
     kind = "workflow"
+    __qualname__: str  # that of the function, as functools.update_wrapper leaves it
 
     def __init__(self, function: Callable[..., Any], id: str, name: str, version: str, description: str) -> None:
         functools.update_wrapper(self, function)
@@ -51,10 +52,18 @@ class Workflow(Callee[P, R]):
     @property
     def functions(self) -> dict[str, Callable[..., Any]]:
         """The plain functions of all tasks, those of child workflows too, by the path the definition gives them."""
+        found: dict[str, Callable[..., Any]] = {}
+        for ref, function in self.functions_by_ref.items():
+            found.setdefault(ref.path, function)
+        return found
+
+    @property
+    def functions_by_ref(self) -> dict[FunctionRef, Callable[..., Any]]:
+        """The same by path and source: a child traced earlier may know an older function of the same name."""
         return self._traced[1]
 
     @functools.cached_property
-    def _traced(self) -> tuple[WorkflowDefinition, dict[str, Callable[..., Any]]]:
+    def _traced(self) -> tuple[WorkflowDefinition, dict[FunctionRef, Callable[..., Any]]]:
         from raywf.definition.bodies import trace_twice
 
         return trace_twice(self)
@@ -91,10 +100,16 @@ class Workflow(Callee[P, R]):
                 f"{user_line()}: workflow {self.id!r}: there is no option {next(iter(unknown))!r} for a child "
                 "workflow; options are id and after. Retries and timeouts belong to its tasks"
             )
-        return ConfiguredWorkflow(self, None if id is None else check_id(f"workflow {self.id!r}", id), _several(after))
+        return ConfiguredWorkflow(self, None if id is None else check_id(f"workflow {self.id!r}", id), several(after))
 
     def _data(self, trace: Trace) -> dict[str, Any]:
         return child_data(self, trace)
+
+    def __reduce__(self) -> Any:
+        """By name where the name leads here; else with the body, which is traced again where it arrives."""
+        if by_name(self):
+            return self.__qualname__
+        return type(self), (self.function, self.id, self.name, self.version, self.description)
 
     def __repr__(self) -> str:
         return f"<workflow {self.id} version {self.version}>"
@@ -116,7 +131,7 @@ def child_data(child: Workflow[Any, Any], trace: Trace) -> dict[str, Any]:
     if len(chain) > MAX_DEPTH:
         raise trace.flaw(f"child workflows are nested deeper than {MAX_DEPTH} levels")
     definition = child.definition
-    trace.adopt(child.functions, child.id)
+    trace.adopt(child.functions_by_ref, child.id)
     return {"workflow": definition}
 
 
@@ -164,16 +179,18 @@ class LoadedWorkflow(Workflow[..., Any]):
     def definition(self) -> WorkflowDefinition:
         return self._definition
 
+    def __reduce__(self) -> Any:
+        return LoadedWorkflow, (self._definition,)
+
     @functools.cached_property
-    def _traced(self) -> tuple[WorkflowDefinition, dict[str, Callable[..., Any]]]:
-        found = {}
-        for ref in function_refs(self._definition):
-            if not ref.by_value:
-                found[ref.path] = resolve_function(ref)
-        return self._definition, found
+    def _traced(self) -> tuple[WorkflowDefinition, dict[FunctionRef, Callable[..., Any]]]:
+        refs = [ref for ref in function_refs(self._definition) if not ref.by_value]
+        return self._definition, {ref: resolve_function(ref) for ref in refs}
 
     def check(self) -> None:
-        _ = self.plan
+        from raywf.definition.inputs import binder_of
+
+        _ = self.plan, binder_of(self)
         check_functions(self._definition)
 
 
@@ -213,12 +230,12 @@ def as_workflow(given: Any) -> Workflow[Any, Any]:
 
 def function_refs(definition: WorkflowDefinition) -> list[FunctionRef]:
     """The functions a definition calls, those of its children too."""
-    found: dict[str, FunctionRef] = {}
+    found: dict[FunctionRef, None] = {}
     for each in (definition, *definition.children().values()):
         for task in each.tasks:
             if task.function is not None:
-                found.setdefault(task.function, FunctionRef(task.function, task.source_hash, task.by_value))
-    return list(found.values())
+                found[FunctionRef(task.function, task.source_hash, task.by_value)] = None
+    return list(found)
 
 
 def check_functions(definition: WorkflowDefinition) -> None:
