@@ -32,7 +32,7 @@ class Commands:
     ) -> bool:
         """Send a signal. ``id`` makes a repeat a no-op; returns False for one. Raises ``NotFound``,
         ``ExecutionClosed``, ``InvalidInput``."""
-        if not isinstance(name, str) or not name:
+        if not name:
             raise InvalidInput(f"a signal needs a name, got {name!r}")
         row = await self._open(execution_id, f"signal {name!r}")
         check_signal(await self.readings.definition(row.definition), name, payload)

@@ -344,7 +344,7 @@ class AsyncWorkflowEngine:
         return_exceptions: bool = False,
     ) -> AsyncIterator[Any]:
         """The results of one execution per input, in order. Inputs are taken as results are, so they may be endless."""
-        if not isinstance(max_in_flight, int) or max_in_flight < 1:
+        if max_in_flight < 1:
             raise InvalidInput(f"max_in_flight={max_in_flight!r} must be a whole number of at least 1")
         source = iter(inputs)
         flying: list[AsyncExecutionHandle] = []

@@ -28,8 +28,7 @@ An event that the state does not allow raises ``IllegalTransition``: the hands c
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
-from typing import assert_never
+from typing import Any, assert_never
 
 from raywf.core.chunks import Chunks
 from raywf.core.effects import ArmTimer, CancelAttempt, Close, Effect, Evaluate, StartAttempt, StartChild
@@ -161,7 +160,9 @@ def _effects_of(state: ExecutionState, task: int, item: int | None) -> tuple[Eff
 
 
 class _Draft:
-    """A state while one event is applied to it. Lives for one call; the frozen state it came from is not touched."""
+    """A state while one event is applied to it. Lives for one call; the state it came from is not touched."""
+
+    __slots__ = ("active", "changes", "closing", "left", "plan", "state", "tasks", "touched", "waiting")
 
     def __init__(self, state: ExecutionState) -> None:
         self.state = state
@@ -171,13 +172,13 @@ class _Draft:
         self.active = state.active
         self.waiting = state.waiting
         self.closing = state.closing
-        self.changes: dict[str, object] = {}
+        self.changes: dict[str, Any] = {}
         self.touched: list[tuple[int, int | None]] = []
 
     def freeze(self) -> ExecutionState:
-        old, changes = self.state, self.changes
-        if changes:
-            old = replace(old, **changes)  # type: ignore[arg-type]
+        old = self.state
+        if self.changes:
+            old = old._replace(**self.changes)
         return ExecutionState(
             old.plan,
             tuple(self.tasks),
@@ -206,7 +207,7 @@ class _Draft:
             case AttemptStarted(address, attempt):
                 task, item = self._locate(address)
                 current = self._expect(task, item, _OPEN, event)
-                self._put(task, item, replace(current, status=TaskStatus.RUNNING, attempt=attempt))
+                self._put(task, item, current._replace(status=TaskStatus.RUNNING, attempt=attempt))
             case AttemptFailed():
                 self._attempt_failed(event)
             case AttemptLost():
@@ -223,7 +224,7 @@ class _Draft:
             case ChildStarted(address, _):
                 task, item = self._locate(address)
                 current = self._expect(task, item, _OPEN, event)
-                self._put(task, item, replace(current, status=TaskStatus.RUNNING, wait=event))
+                self._put(task, item, current._replace(status=TaskStatus.RUNNING, wait=event))
             case TimerFired(address):
                 self._timer_fired(address, event)
             case SignalReceived():
@@ -267,7 +268,7 @@ class _Draft:
             return
         parent = self.tasks[task]
         assert parent.items is not None
-        self.tasks[task] = replace(parent, items=parent.items.replaced(item, new))
+        self.tasks[task] = parent._replace(items=parent.items.replaced(item, new))
 
     def _expect(self, task: int, item: int | None, allowed: tuple[TaskStatus, ...], event: Event) -> TaskState:
         current = self._at(task, item)
@@ -305,7 +306,7 @@ class _Draft:
                 for item, each in enumerate(current.items):
                     self._stop(task, item, each)
                 if self.tasks[task].status is TaskStatus.RUNNING:
-                    self.tasks[task] = replace(self.tasks[task], status=TaskStatus.CANCELLED)
+                    self.tasks[task] = self.tasks[task]._replace(status=TaskStatus.CANCELLED)
 
     def _stop(self, task: int, item: int | None, current: TaskState) -> None:
         node = self.plan.nodes[task]
@@ -320,7 +321,7 @@ class _Draft:
             self.waiting -= 1
         elif not (current.status is TaskStatus.RUNNING and isinstance(current.wait, BranchTaken)):
             self.active -= 1
-        self._put(task, item, replace(current, status=TaskStatus.CANCELLED, due_at=None))
+        self._put(task, item, current._replace(status=TaskStatus.CANCELLED, due_at=None))
 
     # the life of a task
 
@@ -355,10 +356,10 @@ class _Draft:
 
     def _side_progress(self, when: int, current: TaskState) -> None:
         if current.remaining > 1:
-            self.tasks[when] = replace(current, remaining=current.remaining - 1)
+            self.tasks[when] = current._replace(remaining=current.remaining - 1)
             return
         if self.closing is None:
-            self.tasks[when] = replace(current, status=TaskStatus.READY, remaining=0)
+            self.tasks[when] = current._replace(status=TaskStatus.READY, remaining=0)
             self.active += 1
             self.touched.append((when, None))
 
@@ -371,7 +372,7 @@ class _Draft:
                 f"task {address!r} is {current.status}, attempt {current.attempt}: attempt {attempt} cannot complete it"
             )
         if current.failures or current.lost or current.wait:
-            ended = replace(ended, failures=current.failures, lost=current.lost, wait=current.wait)
+            ended = ended._replace(failures=current.failures, lost=current.lost, wait=current.wait)
         self.active -= 1
         self._put(task, item, ended)
         if item is None:
@@ -382,9 +383,9 @@ class _Draft:
     def _item_settled(self, task: int) -> None:
         parent = self.tasks[task]
         if parent.remaining > 1:
-            self.tasks[task] = replace(parent, remaining=parent.remaining - 1)
+            self.tasks[task] = parent._replace(remaining=parent.remaining - 1)
         elif self.closing is None:
-            self.tasks[task] = replace(parent, remaining=0, status=TaskStatus.COMPLETED)
+            self.tasks[task] = parent._replace(remaining=0, status=TaskStatus.COMPLETED)
             self._settled(task)
 
     def _attempt_failed(self, event: AttemptFailed) -> None:
@@ -394,8 +395,7 @@ class _Draft:
             self._put(
                 task,
                 item,
-                replace(
-                    current,
+                current._replace(
                     status=TaskStatus.RETRYING,
                     failures=current.failures + 1,
                     failure=event.failure,
@@ -412,10 +412,10 @@ class _Draft:
             self.waiting -= 1
         else:
             self.active -= 1
-        failed = replace(current, status=TaskStatus.FAILED, failures=current.failures + 1, failure=failure, due_at=None)
+        failed = current._replace(status=TaskStatus.FAILED, failures=current.failures + 1, failure=failure, due_at=None)
         self._put(task, item, failed)
         if item is not None and self.tasks[task].status is TaskStatus.RUNNING:
-            self.tasks[task] = replace(self.tasks[task], status=TaskStatus.FAILED, failure=failure)
+            self.tasks[task] = self.tasks[task]._replace(status=TaskStatus.FAILED, failure=failure)
         self._begin_closing(Closing(ExecutionStatus.FAILED, address, failure))
 
     def _attempt_lost(self, event: AttemptLost) -> None:
@@ -425,7 +425,7 @@ class _Draft:
             self._cancel(task, item, current)
             return
         lost = current.lost + (1 if event.counted else 0)
-        again = replace(current, status=TaskStatus.READY, attempt=current.attempt + 1, lost=lost, wait=None)
+        again = current._replace(status=TaskStatus.READY, attempt=current.attempt + 1, lost=lost, wait=None)
         self._put(task, item, again)
         self.touched.append((task, item))
 
@@ -434,11 +434,11 @@ class _Draft:
         current = self._expect(task, None, (TaskStatus.READY,), event)
         self.active -= 1
         if width == 0:
-            self.tasks[task] = replace(current, status=TaskStatus.COMPLETED, items=Chunks.filled(_READY, 0))
+            self.tasks[task] = current._replace(status=TaskStatus.COMPLETED, items=Chunks.filled(_READY, 0))
             self._settled(task)
             return
-        self.tasks[task] = replace(
-            current, status=TaskStatus.RUNNING, remaining=width, items=Chunks.filled(_READY, width)
+        self.tasks[task] = current._replace(
+            status=TaskStatus.RUNNING, remaining=width, items=Chunks.filled(_READY, width)
         )
         self.active += width
         self.touched.extend((task, item) for item in range(width))
@@ -450,7 +450,7 @@ class _Draft:
         self.active -= 1
         needs = node.needs_then if side else node.needs_otherwise
         remaining = sum(self.tasks[need].status is not TaskStatus.COMPLETED for need in needs)
-        self.tasks[task] = replace(current, status=TaskStatus.RUNNING, remaining=remaining, wait=event)
+        self.tasks[task] = current._replace(status=TaskStatus.RUNNING, remaining=remaining, wait=event)
         self._skip(node.otherwise if side else node.then)
         for member in node.then if side else node.otherwise:
             self._need_met(member)
@@ -475,16 +475,16 @@ class _Draft:
             for place, signal in enumerate(self.state.signals):
                 if signal.name == event.name:
                     self.changes["signals"] = (*self.state.signals[:place], *self.state.signals[place + 1 :])
-                    self._attempt_ended(event.task, current.attempt, replace(current, value=signal.value, status=_DONE))
+                    self._attempt_ended(event.task, current.attempt, current._replace(value=signal.value, status=_DONE))
                     return
         self.active -= 1
         self.waiting += 1
-        self.tasks[task] = replace(current, status=TaskStatus.WAITING, due_at=event.due_at, wait=event)
+        self.tasks[task] = current._replace(status=TaskStatus.WAITING, due_at=event.due_at, wait=event)
         self.touched.append((task, None))
 
     def _wait_ended(self, task: int, value: bytes) -> None:
         self.waiting -= 1
-        self.tasks[task] = replace(self.tasks[task], status=TaskStatus.COMPLETED, value=value, due_at=None)
+        self.tasks[task] = self.tasks[task]._replace(status=TaskStatus.COMPLETED, value=value, due_at=None)
         self._settled(task)
 
     def _timer_fired(self, address: str, event: Event) -> None:
@@ -498,7 +498,7 @@ class _Draft:
             case ApprovalRequested(_, prompt, _, _, _, on_timeout):
                 self._timed_out(task, current, address, on_timeout, f"nobody answered in time: {prompt}")
             case _:
-                ready = replace(current, status=TaskStatus.READY, attempt=current.attempt + 1, due_at=None)
+                ready = current._replace(status=TaskStatus.READY, attempt=current.attempt + 1, due_at=None)
                 self._put(task, item, ready)
                 self.touched.append((task, item))
 

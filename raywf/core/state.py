@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from raywf.core.chunks import Chunks
 from raywf.core.events import ApprovalRequested, BranchTaken, ChildStarted, SignalAwaited, SignalReceived, TimerStarted
@@ -41,9 +41,8 @@ class TaskStatus(StrEnum):
 Wait: TypeAlias = TimerStarted | SignalAwaited | ApprovalRequested | ChildStarted | BranchTaken
 
 
-@dataclass(frozen=True, slots=True)
-class TaskState:
-    """One task, or one item of a fan-out.
+class TaskState(NamedTuple):
+    """One task, or one item of a fan-out. (A named tuple, because one is made at every move.)
 
     ``remaining`` counts what must still complete before the next move; ``attempt`` numbers the attempt that runs or is
     next; ``failures`` and ``lost`` count how earlier ones ended. ``wait`` is the event that says what is waited for.
@@ -72,9 +71,8 @@ class Closing:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutionState:
-    """What the history so far amounts to.
+class ExecutionState(NamedTuple):
+    """What the history so far amounts to. (A named tuple, because one is made at every event.)
 
     ``active`` counts tasks and items that are ready, running or retrying; ``waiting`` those that wait for time, a
     signal or a person; ``left`` the tasks that have not completed and were not skipped. ``signals`` have come and are

@@ -32,12 +32,21 @@ class TaskContext:
         self.report(progress)
 
 
-_context: ContextVar[TaskContext | None] = ContextVar("raywf_task_context", default=None)
+_context: ContextVar[TaskContext | Callable[[], TaskContext] | None] = ContextVar("raywf_task_context", default=None)
+
+
+def enter(context: Callable[[], TaskContext]) -> None:
+    """Make a context the current one for the rest of this ``contextvars.Context``, which must be the attempt's own. It
+    is built when it is first asked for."""
+    _context.set(context)
 
 
 def current() -> TaskContext:
     """The context of the task that runs here. Raises ``RaywfError`` outside of a task."""
     context = _context.get()
+    if context is not None and not isinstance(context, TaskContext):
+        context = context()
+        _context.set(context)
     if context is None:
         raise RaywfError(
             "raywf.current() was called outside of a task: it is known only while an engine runs one. "

@@ -1,7 +1,7 @@
 """Values between tasks: what decoding their encoding gives, hot or recovered.
 
-The encoding is JSON. What JSON has no word for is tagged, ``{"$t": "decimal", "v": "1.50"}``, with the run-time type, so
-that it comes back exactly; what cannot come back exactly is refused when it is produced. Nothing is ever unpickled.
+The encoding is JSON. What JSON has no word for is tagged, ``{"$t": "decimal", "v": "1.50"}``, with the run-time type,
+so that it comes back exactly; what cannot come back exactly is refused when it is produced. Nothing is ever unpickled.
 
 ==============================  =====================================================================
 type                            encoding
@@ -28,15 +28,16 @@ import io
 import math
 import pathlib
 import sys
+import typing
 import uuid
 import zoneinfo
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
-from raywf.errors import CodeMissing, RaywfError
+from raywf.errors import CodeMissing, RaywfError, ValidationFailed
 
 FindClass: TypeAlias = Callable[[str], type]
 FetchBlob: TypeAlias = Callable[[str], bytes | memoryview]
@@ -67,7 +68,13 @@ def decode(data: bytes, find_class: FindClass | None = None, fetch: FetchBlob | 
     plain = from_json(data)
     if _TAG not in data:
         return plain
-    return _unwire(plain, Context(find_class or import_class, fetch or _no_blobs))
+    return _unwire(plain, Context(find_class or import_class, fetch or no_blobs))
+
+
+def decode_with(data: bytes, context: Context) -> Any:
+    """``decode`` for who decodes much: with a context made once."""
+    plain = from_json(data)
+    return plain if _TAG not in data else _unwire(plain, context)
 
 
 def is_large(data: bytes) -> bool:
@@ -88,7 +95,7 @@ class Context:
     fetch: FetchBlob
 
 
-def _no_blobs(hash_: str) -> bytes:
+def no_blobs(hash_: str) -> bytes:
     raise RaywfError(f"the large value {hash_} is not at hand here: read it where its store is")
 
 
@@ -97,6 +104,57 @@ def _json(wire: Any) -> bytes:
         return to_json(wire)
     except (PydanticSerializationError, UnicodeEncodeError, ValueError) as error:
         raise EncodeError(f"the text cannot be stored as UTF-8 ({error}): replace lone surrogates first") from None
+
+
+# annotations
+
+_EXACT = (int, str, float, bool)
+_STREAMS = ("Iterator", "Iterable", "Generator", "AsyncIterator", "AsyncGenerator", "AsyncIterable")
+
+
+def coercer(function: Callable[..., Any]) -> Callable[[Any], Any] | None:
+    """What fits a function's result to its return annotation, as pydantic does (a dict becomes the model, an int the
+    float); None where there is nothing to do. The coercer raises ``ValidationFailed``.
+    """
+    try:
+        annotation = typing.get_type_hints(function, include_extras=True).get("return", Any)
+    except Exception:
+        return None
+    origin = typing.get_origin(annotation) or annotation
+    if annotation in (Any, object, type(None)) or getattr(origin, "__name__", "") in _STREAMS:
+        return None
+    adapter = type_adapter(annotation)
+    if adapter is None:
+        return None
+    exact = annotation if annotation in _EXACT else None
+    name = getattr(function, "__name__", "the task")
+
+    def coerce(value: Any) -> Any:
+        if type(value) is exact:
+            return value
+        try:
+            return adapter.validate_python(value)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = "".join(f"[{part!r}]" for part in first["loc"])
+            raise ValidationFailed(
+                f"{name} returned {value!r:.200}, which does not fit its annotation {annotation!r}: "
+                f"{first['msg']}{f' at {place}' if place else ''}. Return what it says, or change the annotation."
+            ) from None
+
+    return coerce
+
+
+def type_adapter(annotation: Any) -> TypeAdapter[Any] | None:
+    """pydantic's validator of an annotation; None where pydantic has none."""
+    try:
+        return TypeAdapter(annotation)
+    except (PydanticUserError, TypeError, NameError):
+        pass
+    try:
+        return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
+    except (PydanticUserError, TypeError, NameError):
+        return None
 
 
 # encoding
@@ -362,7 +420,7 @@ def _read_model(wire: dict[str, Any], ctx: Context) -> Any:
 
 
 def _read_dataclass(wire: dict[str, Any], ctx: Context) -> Any:
-    value = object.__new__(ctx.find(wire["c"]))
+    value: Any = object.__new__(ctx.find(wire["c"]))
     for name, item in wire["v"].items():
         object.__setattr__(value, name, _unwire(item, ctx))
     return value

@@ -18,17 +18,25 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
+from raywf.definition.context import TaskContext, enter
+
 Done = Callable[[Any, BaseException | None], None]
 """Called on the loop with the result, or with what was raised."""
+
+
+Given = tuple[Callable[[], TaskContext], list[Any], dict[str, Any]]
+"""The context of an attempt, and the arguments of its function."""
 
 
 class Attempt:
     """An attempt that was started; ``cancel`` asks it to end. ``abandoned``: its outcome is not wanted any more."""
 
-    __slots__ = ("abandoned", "begun", "cancelled", "done", "queued_at", "runner", "work")
+    __slots__ = ("abandoned", "begun", "cancelled", "done", "given", "is_async", "queued_at", "runner", "work")
 
-    def __init__(self, work: Any, done: Done) -> None:
+    def __init__(self, work: Any, done: Done, given: Given | None = None) -> None:
         self.work = work
+        self.given = given
+        self.is_async = given is not None
         self.done = done
         self.runner: asyncio.Task[None] | None = None
         self.begun = False
@@ -38,27 +46,36 @@ class Attempt:
 
 
 class _Drive:
-    """Await a coroutine in a context of its own, inside whichever task awaits this."""
+    """Await the rest of a coroutine, in a context of its own, inside whichever task awaits this. ``yielded`` is what
+    its first step waits for."""
 
-    __slots__ = ("context", "coroutine")
+    __slots__ = ("context", "coroutine", "yielded")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], context: contextvars.Context) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], context: contextvars.Context, yielded: Any) -> None:
         self.coroutine = coroutine
         self.context = context
+        self.yielded = yielded
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        coroutine, run = self.coroutine, self.context.run
-        send: Callable[..., Any] = coroutine.send
-        value: Any = None
+        coroutine, run, yielded = self.coroutine, self.context.run, self.yielded
+        send: Callable[..., Any]
         while True:
-            try:
-                yielded = run(send, value)
-            except StopIteration as stop:
-                return stop.value
             try:
                 value, send = (yield yielded), coroutine.send
             except BaseException as error:
                 value, send = error, coroutine.throw
+            try:
+                yielded = run(send, value)
+            except StopIteration as stop:
+                return stop.value
+
+
+def _begin(attempt: Attempt) -> Coroutine[Any, Any, Any]:
+    """Call an async function within its attempt's context."""
+    assert attempt.given is not None
+    context, args, kwargs = attempt.given
+    enter(context)
+    return attempt.work(*args, **kwargs)  # type: ignore[no-any-return]
 
 
 class CoroutineRunners:
@@ -72,8 +89,8 @@ class CoroutineRunners:
         self._pumping = False
         self._closing = False
 
-    def start(self, work: Coroutine[Any, Any, Any], done: Done) -> Attempt:
-        attempt = Attempt(work, done)
+    def start(self, call: Callable[..., Coroutine[Any, Any, Any]], given: Given, done: Done) -> Attempt:
+        attempt = Attempt(call, done, given)
         self._queue.append(attempt)
         if not self._pumping:
             self._pumping = True
@@ -94,26 +111,31 @@ class CoroutineRunners:
         self._loop.call_soon(self._pump)  # queued behind the runner's step
 
     async def _run(self) -> None:
+        runner = asyncio.current_task()
+        assert runner is not None
         while True:
             while self._queue:
-                await self._one(self._queue.popleft())
+                await self._one(runner, self._queue.popleft())
             if len(self._idle) >= 64:
                 return
             wake: asyncio.Future[None] = self._loop.create_future()
             self._idle.append(wake)
             await wake
 
-    async def _one(self, attempt: Attempt) -> None:
-        coroutine = attempt.work
+    async def _one(self, runner: asyncio.Task[None], attempt: Attempt) -> None:
         if attempt.cancelled:
-            coroutine.close()
             attempt.done(None, asyncio.CancelledError())
             return
-        runner = asyncio.current_task()
-        assert runner is not None
         attempt.runner, attempt.begun = runner, True
+        context = contextvars.Context()
         try:
-            result = await _Drive(coroutine, contextvars.Context())
+            coroutine = context.run(_begin, attempt)
+            try:
+                yielded = context.run(coroutine.send, None)
+            except StopIteration as stop:
+                result = stop.value  # it never suspended
+            else:
+                result = await _Drive(coroutine, context, yielded)
         except BaseException as error:
             attempt.runner = None
             while runner.cancelling():

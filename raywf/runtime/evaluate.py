@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from raywf.core import events as ev
-from raywf.core.bindings import INPUT, Binding, Const, Ref, evaluate
+from raywf.core.bindings import INPUT, Binding, Const, Ref, evaluate, follow
 from raywf.core.failures import Failure
 from raywf.core.plan import Node, NodeKind
 from raywf.core.state import ExecutionState, result_bytes
@@ -57,15 +57,20 @@ class Evaluator:
     def __init__(self, code: Code, blobs: Blobs | None) -> None:
         self.code = code
         self.blobs = blobs
+        self._context = values.Context(code.find_class, blobs.get if blobs else values.no_blobs)
 
     def decode(self, data: bytes) -> Any:
-        return values.decode(data, self.code.find_class, self.blobs.get if self.blobs else None)
+        return values.decode_with(data, self._context)
 
     def encode(self, value: Any) -> bytes:
         return spill(values.encode(value), self.blobs)
 
     def value(self, state: ExecutionState, binding: Binding) -> Any:
         """The Python value of a binding, decoded afresh: nobody shares what somebody may change."""
+        if type(binding) is Ref:  # by far the most common, and worth a path of its own
+            task = binding.task
+            whole = self.decode(state.input if task == INPUT else result_bytes(state, task))
+            return follow(whole, binding.path) if binding.path else whole
 
         def result_of(task: int) -> Any:
             return self.decode(state.input if task == INPUT else result_bytes(state, task))

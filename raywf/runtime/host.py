@@ -32,7 +32,7 @@ from raywf.core.execution import initial, is_current, step, task_at
 from raywf.core.failures import Failure
 from raywf.core.ids import child_id, item_address
 from raywf.core.plan import Node, NodeKind, Plan
-from raywf.core.state import ExecutionStatus, TaskStatus
+from raywf.core.state import ExecutionState, ExecutionStatus, TaskStatus
 from raywf.core.timers import Timers
 from raywf.ports import Clock, DefinitionRow, Entropy, EventRow, ExecutionRow, StatusChange
 from raywf.runtime.evaluate import Evaluator, failure_of
@@ -106,6 +106,7 @@ class Host:
         self._unrecorded: list[tuple[Live, StartAttempt]] = []
         self._recorder: asyncio.TimerHandle | None = None
         self._last_key = 0
+        self._prepared: dict[str, tuple[ExecutionState, list[Any]]] = {}
 
     # opening and adopting
 
@@ -118,7 +119,11 @@ class Host:
         by: str | None = None,
     ) -> Live:
         """Accept an execution: its row and its first event go into the next commit."""
-        live = Live(row, initial(self.plan_of(row.definition)), 0)
+        prepared = self._prepared.get(row.definition)
+        if prepared is None:
+            plan = self.plan_of(row.definition)
+            prepared = self._prepared[row.definition] = (initial(plan), [None] * len(plan.nodes))
+        live = Live(row, prepared[0], 0, prepared[1])
         live.parent = parent
         self.open[row.id] = live
         self.commits.add_opened(row, definition)
@@ -176,8 +181,7 @@ class Host:
     def _step(self, live: Live, event: ev.Event, by: str | None, rows: list[EventRow]) -> Iterable[Effect]:
         live.state, effects = step(live.state, event)
         live.seq += 1
-        kind, task, attempt, data = to_record(event)
-        rows.append(EventRow(live.row.key, live.seq, self.clock.now(), by, kind, task, attempt, data))
+        rows.append(EventRow(live.key, live.seq, self.clock.now(), by, *to_record(event)))
         return effects
 
     def _evaluate(self, live: Live, task: int, rows: list[EventRow]) -> Iterable[Effect]:
@@ -205,7 +209,7 @@ class Host:
         self._step(live, event, None, rows)
 
     def _note_status(self, live: Live) -> None:
-        status = "waiting" if live.missing else live.state.status.value
+        status = str(live.state.status) if live.missing is None else "waiting"
         if status == live.status and status != "waiting":
             return
         waiting_for = words(live)
@@ -243,7 +247,7 @@ class Host:
         for effect in effects:
             match effect:
                 case StartAttempt(task, item, attempt):
-                    if not self.draining and is_current(live.state, task, item, attempt) and live.state.closing is None:
+                    if live.state.closing is None and not self.draining and is_current(live.state, task, item, attempt):
                         self._start(live, effect)
                 case ArmTimer(task, item, due_at):
                     if task_at(live.state, task, item).due_at == due_at:

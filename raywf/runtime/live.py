@@ -14,7 +14,10 @@ class Live:
 
     __slots__ = (
         "columns",
+        "functions",
+        "id",
         "inflight",
+        "key",
         "missing",
         "parent",
         "row",
@@ -28,12 +31,15 @@ class Live:
         "watchers",
     )
 
-    def __init__(self, row: ExecutionRow, state: ExecutionState, seq: int) -> None:
+    def __init__(self, row: ExecutionRow, state: ExecutionState, seq: int, functions: list[Any] | None = None) -> None:
         self.row = row
+        self.functions = functions if functions is not None else [None] * len(state.plan.nodes)
         self.state = state
+        self.id = row.id
+        self.key = row.key
         self.seq = seq
         self.shard = row.shard
-        self.status: str = row.status
+        self.status = row.status
         self.waiting_for = row.waiting_for
         self.inflight: dict[tuple[int, int | None], Any] | None = None
         self.columns: dict[int, list[list[bytes]]] | None = None
@@ -42,14 +48,6 @@ class Live:
         self.missing: str | None = None
         self.started = row.created_at
         self.span: Any = None
-
-    @property
-    def id(self) -> str:
-        return self.row.id
-
-    @property
-    def key(self) -> int:
-        return self.row.key
 
     @property
     def is_closed(self) -> bool:

@@ -12,7 +12,7 @@ from raywf.config import INLINE_LIMIT
 from raywf.core.effects import StartAttempt
 from raywf.core.failures import Failure
 from raywf.core.plan import FunctionRef, Node
-from raywf.definition.context import TaskContext, entered
+from raywf.definition.context import TaskContext, enter
 from raywf.errors import CodeMissing
 from raywf.runtime.attempts import Attempt, CoroutineRunners
 from raywf.runtime.code import Code, Function
@@ -105,11 +105,13 @@ class LocalWork:
         self.on_worn_out: Callable[[], None] = lambda: None
 
     def start(self, live: Live, node: Node, effect: StartAttempt) -> Any:
-        assert node.function is not None
-        try:
-            function = self.code.function(node.function)
-        except CodeMissing as error:
-            return self._wait_for_code(live, node, effect, error)
+        function = live.functions[node.index]
+        if function is None:
+            assert node.function is not None
+            try:
+                function = live.functions[node.index] = self.code.function(node.function)
+            except CodeMissing as error:
+                return self._wait_for_code(live, node, effect, error)
         options = node.options
         if self.dispatcher is not None and (effect.isolated or options.runs_on == "ray"):
             return self._start_remote(live, node, effect, function)
@@ -122,12 +124,13 @@ class LocalWork:
             return self._fail_soon(live, node, effect, error)
         if options.timeout is not None:
             self.host.arm_timeout(live, node.index, effect.item, options.timeout)
-        return self.runners.start(_call(function.call, self.context(live, node, effect), args, kwargs), done)
+        context = functools.partial(self.context, live, node, effect)
+        return self.runners.start(function.call, (context, args, kwargs), done)
 
     def _start_thread(
         self, live: Live, node: Node, effect: StartAttempt, function: Function, done: Callable[..., None]
     ) -> Attempt:
-        state, context = live.state, self.context(live, node, effect)
+        state, context = live.state, functools.partial(self.context, live, node, effect)
         columns = self.columns(live, node) if effect.item is not None else None
         timeout = node.options.timeout
 
@@ -136,8 +139,8 @@ class LocalWork:
                 arm = functools.partial(self.host.arm_timeout, live, node.index, effect.item, timeout)
                 self.loop.call_soon_threadsafe(arm)
             args, kwargs = self._arguments(state, node, effect.item, columns)
-            with entered(context):
-                return self._encoded(function, function.call(*args, **kwargs))
+            enter(context)
+            return self._encoded(function, function.call(*args, **kwargs))
 
         return self.threads.start(work, done)
 
@@ -181,7 +184,7 @@ class LocalWork:
                 self.loop.call_soon(self.host.ended, live, effect.task, effect.item, effect.attempt, None)
             case Attempt(work=None):
                 pass
-            case Attempt() if asyncio.iscoroutine(handle.work):
+            case Attempt(is_async=True):
                 self.runners.cancel(handle)
             case _:
                 self._give_up_thread(handle)
@@ -234,7 +237,7 @@ class LocalWork:
         return found
 
     def arguments(self, live: Live, node: Node, item: int | None) -> tuple[list[Any], dict[str, Any]]:
-        columns = self.columns(live, node) if item is not None else None
+        columns = None if item is None else self.columns(live, node)
         return self._arguments(live.state, node, item, columns)
 
     def _arguments(
@@ -245,6 +248,8 @@ class LocalWork:
             args = [evaluator.decode(column[item]) for column in columns]
         else:
             args = [evaluator.value(state, binding) for binding in node.args]
+        if not node.kwargs:
+            return args, {}
         return args, {name: evaluator.value(state, binding) for name, binding in node.kwargs}
 
     # outcomes
@@ -285,11 +290,6 @@ class LocalWork:
     def _packed(self, live: Live, node: Node, effect: StartAttempt, result: Any, error: BaseException | None) -> None:
         outcome = result if error is None else failure_of(error, effect.attempt)
         self.host.ended(live, node.index, effect.item, effect.attempt, outcome)
-
-
-async def _call(call: Callable[..., Any], context: TaskContext, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    with entered(context):
-        return await call(*args, **kwargs)
 
 
 def _is_big(result: Any) -> bool:
