@@ -39,8 +39,8 @@ class MemoryStore:
     owners: dict[str, OwnerRow] = field(default_factory=dict)
     leases: dict[tuple[str, int], tuple[str, int]] = field(default_factory=dict)
     inbox: list[InboxRow] = field(default_factory=list)
-    taken: set[int] = field(default_factory=set)
     commands: set[tuple[str, str, str]] = field(default_factory=set)
+    sent: int = 0
     lock: threading.RLock = field(default_factory=threading.RLock)
 
 
@@ -144,10 +144,11 @@ class MemoryJournal:
         store = self._open()
         with store.lock:
             command = (row.namespace, row.execution, row.command_id)
+            store.sent += 1
             if command in store.commands:
                 return False
             store.commands.add(command)
-            store.inbox.append(row._replace(id=len(store.commands)))
+            store.inbox.append(row._replace(id=store.sent))
             return True
 
     async def inbox(self, lane: str, after: int, limit: int = 1000) -> list[InboxRow]:
@@ -203,8 +204,8 @@ class MemoryJournal:
                 store.events.setdefault(event.key, {})[event.seq] = EventRow._make(event)
             for change in batch.changed:
                 _change(store, change)
-            store.taken.update(batch.taken)
-            store.inbox = [row for row in store.inbox if row.id not in store.taken]
+            if batch.taken:
+                store.inbox = [row for row in store.inbox if row.id not in batch.taken]
 
     async def load_open(self, lane: str, shards: Sequence[int]) -> AsyncIterator[tuple[ExecutionRow, list[EventRow]]]:
         store, wanted = self._open(), set(shards)

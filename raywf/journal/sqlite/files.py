@@ -50,11 +50,11 @@ def newest_format() -> int:
 def connect_reader(path: Path) -> apsw.Connection:
     """A connection that can only read a store of today's format. Raises ``StoreUnavailable`` if there is none."""
     refuse_network(path)
-    _require(path, recognise(path))
+    _refuse_by_header(path)
     with explained(str(path)):
         db = _open_reader(path)
         try:
-            _require(path, format_of(db))
+            _require_todays_format(path, format_of(db))
         except BaseException:
             db.close()
             raise
@@ -64,13 +64,13 @@ def connect_reader(path: Path) -> apsw.Connection:
 def connect_client(path: Path) -> apsw.Connection:
     """A connection that may write but leaves the log to the owner: it never checkpoints, not even when it closes."""
     refuse_network(path)
-    _require(path, recognise(path))
+    _refuse_by_header(path)
     with explained(str(path)):
         db = _open_writer(path)
         try:
             db.wal_autocheckpoint(0)
             db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-            _require(path, format_of(db))
+            _require_todays_format(path, format_of(db))
         except BaseException:
             db.close()
             raise
@@ -148,18 +148,33 @@ def metadata(db: apsw.Connection) -> dict[str, str]:
     return {str(name): str(value) for name, value in db.execute(query("meta"))}
 
 
-def _require(path: Path, format_: int | None) -> None:
+def _refuse_by_header(path: Path) -> None:
+    """Refuse what must not even be opened: nothing there, not ours, newer, or older and at rest."""
+    format_ = recognise(path)
     if format_ is None:
         raise StoreUnavailable(
             f"there is no store at {path}. An engine makes one when it first runs (`raywf run …`); "
             "if yours is elsewhere, name it with --store or RAYWF_STORE."
         )
     _refuse_newer(path, format_)
+    if not _has_log(path):  # with a log the header may be out of date
+        _require_todays_format(path, format_)
+
+
+def _require_todays_format(path: Path, format_: int) -> None:
+    _refuse_newer(path, format_)
     if format_ < newest_format():
         raise StoreUnavailable(
             f"store {path}: it has format {format_} and this raywf reads format {newest_format()}. "
             "Start an engine on it once (`raywf.connect()`): that upgrades it."
         )
+
+
+def _has_log(path: Path) -> bool:
+    try:
+        return os.path.getsize(f"{path}-wal") > 0
+    except OSError:
+        return False
 
 
 def _refuse_newer(path: Path, format_: int) -> None:
@@ -182,7 +197,7 @@ def _open_reader(path: Path) -> apsw.Connection:
     except (apsw.CantOpenError, apsw.ReadOnlyError):
         db.close()
         # Sidecars cannot be made here. Without a log nobody writes, and the file alone is the whole store.
-        if os.path.exists(f"{path}-wal") and os.path.getsize(f"{path}-wal"):
+        if _has_log(path):
             raise
         db = apsw.Connection(_uri(path, "ro", immutable=True), flags=_READ_ONLY)
     return db

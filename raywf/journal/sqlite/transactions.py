@@ -83,7 +83,7 @@ def claim(
 ) -> dict[int, int]:
     """Take what may be taken; then say who we are, if we hold anything at all."""
     _refuse_other_machine(db, dead, now, machine)
-    wanted = {"lane": owner.lane, "owner": owner.owner, "shards": rows.as_json(list(shards))}
+    wanted = {"lane": owner.lane, "owner": owner.owner, "shards": rows.as_json(sorted(set(shards)))}
     db.execute(query("claim_shards"), wanted | {"dead": rows.as_json(list(dead)), "now": now})
     held = {int(str(shard)): int(str(epoch)) for shard, epoch in db.execute(query("held_shards"), wanted)}
     if held:
