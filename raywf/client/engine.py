@@ -136,6 +136,8 @@ class AsyncWorkflowEngine:
         self._read: Readings | None = None
         self._command: Commands | None = None
         self._sent: dict[str, bytes] = {}
+        self._prepared: set[str] = set()
+        self._bundle = current_bundle()
         self._closed = False
         self.store = self._settings.store
 
@@ -172,7 +174,7 @@ class AsyncWorkflowEngine:
         return self
 
     async def _lane(self, isolated: str | None) -> Lane:
-        bundle = current_bundle()
+        bundle = self._bundle
         name = lane_of(self.namespace, bundle.project, isolated)
         lane = self._lanes.get(name)
         if lane is not None:
@@ -420,11 +422,7 @@ class AsyncWorkflowEngine:
     async def _submit(
         self, lane: Lane, workflow: Workflow[..., Any], requests: Sequence[SubmitRequest]
     ) -> builtins.list[AsyncExecutionHandle]:
-        self._definitions.add_model(workflow.definition)
-        for key, blob in by_value_blobs(workflow):
-            if key not in self._sent:
-                self._sent[key] = blob
-                await lane.send_code(blob)
+        await self._prepare(lane, workflow)
         handles = [AsyncExecutionHandle(self, request.id) for request in requests]
         for handle in handles:
             handle._waiting.lane = lane.spec.lane
@@ -440,6 +438,19 @@ class AsyncWorkflowEngine:
                 closed.append(request.id)
         await self._look(closed)
         return handles
+
+    async def _prepare(self, lane: Lane, workflow: Workflow[..., Any]) -> None:
+        """Before the first submit of a workflow: know its definition, and send what only this process can send."""
+        hash_ = workflow.definition.content_hash
+        if hash_ in self._prepared:
+            return
+        self._definitions.add_model(workflow.definition)
+        for key, blob in by_value_blobs(workflow):
+            if key not in self._sent:
+                self._sent[key] = blob
+                for each in list(self._lanes.values()):
+                    await each.send_code(blob)
+        self._prepared.add(hash_)
 
     def _definition_rows(self, hash_: str) -> builtins.list[DefinitionRow]:
         return [self._definitions.row(hash_)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -43,6 +44,10 @@ class Scope:
     serial: int = field(default_factory=lambda: next(_serials))
 
 
+active_scope: ContextVar[Scope | None] = ContextVar("raywf_scope", default=None)
+"""The run of a body that goes on here, if one does."""
+
+
 class ReferenceAttributeError(DefinitionError, AttributeError):
     """A reference has no such attribute."""
 
@@ -57,6 +62,8 @@ class Expression:
         return marker(self._raywf_scope, self, describe(self), "s")
 
     def __repr__(self) -> str:
+        if active_scope.get() is None:
+            return f"<reference to {describe(self)} of workflow {self._raywf_scope.workflow!r}>"
         return marker(self._raywf_scope, self, describe(self), "r")
 
     def __format__(self, spec: str) -> str:
@@ -116,8 +123,9 @@ class Reference(Expression):
 
     def __getattr__(self, name: str) -> Reference:
         if name.startswith("_"):
+            line = user_line(self._raywf_scope.body_file)
             raise ReferenceAttributeError(
-                f"{describe(self)} has no attribute {name!r}: names that begin with '_' cannot be reached through a "
+                f"{line}: {describe(self)} has no attribute {name!r}: names that begin with '_' cannot be reached through a "
                 "reference. Read it inside a task."
             )
         return Reference(self._raywf_scope, self._raywf_task, (*self._raywf_path, name))
@@ -152,7 +160,8 @@ class Condition(Expression):
         object.__setattr__(self, "_raywf_operands", operands)
 
     def __getattr__(self, name: str) -> NoReturn:
-        raise ReferenceAttributeError(f"{describe(self)} is a condition: it has no attribute {name!r}")
+        line = user_line(self._raywf_scope.body_file)
+        raise ReferenceAttributeError(f"{line}: {describe(self)} is a condition: it has no attribute {name!r}")
 
 
 def describe(expression: object) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,10 +11,8 @@ from raywf.core.plan import FunctionRef
 from raywf.definition.lines import user_line
 from raywf.definition.names import ID
 from raywf.definition.recording import record
-from raywf.definition.references import Draft, Expression, Reference, Scope
+from raywf.definition.references import Draft, Expression, Reference, Scope, active_scope
 from raywf.errors import DefinitionError
-
-_active: ContextVar[Trace | None] = ContextVar("raywf_trace", default=None)
 
 
 @dataclass(eq=False)
@@ -102,12 +99,13 @@ class Trace(Scope):
 
 def active() -> Trace | None:
     """The trace of the body that runs now, if one does."""
-    return _active.get()
+    scope = active_scope.get()
+    return scope if isinstance(scope, Trace) else None
 
 
 def required(what: str) -> Trace:
     """The trace of the body that runs now. Raises ``DefinitionError`` outside of a body."""
-    trace = _active.get()
+    trace = active()
     if trace is None:
         raise DefinitionError(
             f"{user_line()}: {what} was called outside of a workflow: it only means something in the body of a "
@@ -118,11 +116,11 @@ def required(what: str) -> Trace:
 
 @contextmanager
 def tracing(trace: Trace) -> Iterator[Trace]:
-    token = _active.set(trace)
+    token = active_scope.set(trace)
     try:
         yield trace
     finally:
-        _active.reset(token)
+        active_scope.reset(token)
 
 
 def check_id(who: str, id: object) -> str:

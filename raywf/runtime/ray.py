@@ -63,6 +63,7 @@ def current_address() -> str:
 def _prepare() -> None:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    logging.getLogger("ray").setLevel(logging.ERROR)
 
 
 def start_private(namespace: str, num_cpus: int | None = None) -> str:

@@ -18,7 +18,8 @@ from raywf.errors import StoreUnavailable
 from raywf.journal import open_inbox, open_journal, open_reader
 from raywf.journal.factory import parse
 from raywf.journal.sqlite import SqliteJournal
-from raywf.journal.sqlite.files import APPLICATION_ID, newest_format
+from raywf.journal.sqlite.files import newest_format
+from raywf.journal.sqlite.making import APPLICATION_ID
 from raywf.testing.journal_contract import LANE, LEASE_S, ManualClock, a_command, an_owner
 
 from .conftest import as_nobody, snapshot

@@ -177,7 +177,7 @@ async def test_a_long_write_elsewhere_never_blocks_the_loop(place: Path, opening
 async def test_a_lock_that_is_never_given_back_is_explained(
     place: Path, opening: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("raywf.journal.sqlite.writer._PATIENCE_MS", 20)
+    monkeypatch.setattr("raywf.journal.sqlite.writer._PATIENCE_S", 0.02)
     inbox_maker = opening("journal", place / "x.db")
     other = apsw.Connection(str(place / "x.db"))
     other.execute("BEGIN IMMEDIATE")

@@ -1,4 +1,4 @@
-"""A store's file: made whole or not at all, recognised before it is touched, opened in one of three ways.
+"""A store's file: recognised before it is touched, and opened in one of three ways.
 
 ==========  =======================  ==========================================================
 connection  who                      may
@@ -14,28 +14,22 @@ its SQLite connections included, and another process would then take the log awa
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import struct
 import sys
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import apsw
 
-from raywf.core.ids import SHARDS
 from raywf.errors import StoreUnavailable
 from raywf.journal.filesystems import refuse_network
-from raywf.journal.sqlite.errors import explain, explained
+from raywf.journal.sqlite.errors import explained
+from raywf.journal.sqlite.making import APPLICATION_ID, create
 from raywf.journal.sqlite.migrations import format_of, load, migrate
 from raywf.journal.sqlite.queries import query
+from raywf.journal.sqlite.transactions import immediate
 from raywf.ports import Clock
-
-APPLICATION_ID = 0x72617977
-"""``rayw``, in the header of each of our files."""
 
 _MAGIC = b"SQLite format 3\0"
 _BUSY_MS = 5_000
@@ -82,7 +76,7 @@ def connect_owner(path: Path, clock: Clock) -> apsw.Connection:
     refuse_network(path)
     found = recognise(path)
     if found is None:
-        _create(path, clock)
+        create(path, clock)
     else:
         _refuse_newer(path, found)
     with explained(str(path)):
@@ -236,60 +230,3 @@ def _upgrade(db: apsw.Connection, path: Path, clock: Clock) -> None:
                     "Stop that engine; the next one upgrades the store."
                 )
         migrate(db, load())
-
-
-@contextlib.contextmanager
-def immediate(db: apsw.Connection) -> Iterator[None]:
-    """A transaction that has the write lock from its first line. Whatever is raised inside, nothing of it is kept."""
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
-
-
-def _create(path: Path, clock: Clock) -> None:
-    """Build the store beside its place and move it there in one step, so that nobody ever meets half of one."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreUnavailable(f"store {path}: its folder cannot be made: {error.strerror}.") from error
-    built = path.with_name(f"{path.name}.new-{uuid.uuid4().hex}")
-    try:
-        _build(built, clock)
-        _put(built, path)
-    except apsw.Error as error:
-        raise explain(error, str(path)) from error
-    except OSError as error:
-        raise StoreUnavailable(f"store {path}: it cannot be made: {error.strerror}.") from error
-    finally:
-        for name in (built, Path(f"{built}-wal"), Path(f"{built}-shm"), Path(f"{built}-journal")):
-            name.unlink(missing_ok=True)
-
-
-def _build(path: Path, clock: Clock) -> None:
-    db = apsw.Connection(str(path))
-    try:
-        with immediate(db):
-            db.pragma("application_id", APPLICATION_ID)
-            migrate(db, load())
-            facts = {"store_id": uuid.uuid4().hex, "shards": str(SHARDS), "created_at": repr(clock.now())}
-            db.executemany(query("set_meta"), facts.items())
-        db.pragma("journal_mode", "wal")
-    finally:
-        db.close()
-
-
-def _put(built: Path, path: Path) -> None:
-    """Give the finished file its name, unless another process was first. Makers take turns by a lock on the folder."""
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        if not path.exists() or path.stat().st_size == 0:  # empty: as tempfile makes them
-            os.replace(built, path)
-        os.fsync(folder)
-    finally:
-        os.close(folder)

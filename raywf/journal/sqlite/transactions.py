@@ -1,9 +1,10 @@
-"""What a writer does inside one transaction: each function is called after BEGIN IMMEDIATE and before COMMIT."""
+"""What a writer does inside one transaction. All but ``immediate`` are called between its BEGIN and its COMMIT."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import apsw
@@ -15,6 +16,19 @@ from raywf.journal.sqlite.queries import query, run_many
 from raywf.ports import Batch, InboxRow, OwnerRow
 
 _NOT_UNIQUE = (apsw.SQLITE_CONSTRAINT_PRIMARYKEY, apsw.SQLITE_CONSTRAINT_UNIQUE, apsw.SQLITE_CONSTRAINT_ROWID)
+
+
+@contextmanager
+def immediate(db: apsw.Connection) -> Iterator[None]:
+    """A transaction that has the write lock from its first line. Whatever is raised inside, nothing of it is kept."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
 
 
 def write_batch(db: apsw.Connection, batch: Batch, where: str) -> None:

@@ -18,13 +18,28 @@ import apsw
 
 from raywf.errors import StoreUnavailable
 from raywf.journal.sqlite.errors import explained
-from raywf.journal.sqlite.files import identity, immediate
+from raywf.journal.sqlite.files import identity
+from raywf.journal.sqlite.transactions import immediate
 
 T = TypeVar("T")
 INLINE_S = 0.002
 """Work expected to take longer than this goes to the thread."""
 
-_PATIENCE_MS = 10_000
+_PATIENCE_S = 10.0
+
+
+class _Patience:
+    """Asks for the write lock every few milliseconds. SQLite's own handler soon waits 100 ms between two looks, which
+    beside a busy engine is long enough to miss every gap between its commits."""
+
+    def __init__(self, seconds: float) -> None:
+        self._until = time.monotonic() + seconds
+
+    def __call__(self, tries: int) -> bool:
+        if time.monotonic() >= self._until:
+            return False
+        time.sleep(0.001 * (1 + tries % 4))
+        return True
 
 
 class Writer:
@@ -43,7 +58,7 @@ class Writer:
         """Do ``work`` in one transaction. Raises ``StoreUnavailable``; then nothing of it was written."""
         if expected_s <= INLINE_S and (self._last is None or self._last.done()):
             try:
-                return self._transact(work, 0)
+                return self._transact(work, None)
             except apsw.BusyError:
                 pass
         future = self._thread.submit(self._patiently, work)
@@ -52,9 +67,9 @@ class Writer:
 
     def _patiently(self, work: Callable[[apsw.Connection], T]) -> T:
         with explained(str(self._path)):
-            return self._transact(work, _PATIENCE_MS)
+            return self._transact(work, _Patience(_PATIENCE_S))
 
-    def _transact(self, work: Callable[[apsw.Connection], T], patience_ms: int) -> T:
+    def _transact(self, work: Callable[[apsw.Connection], T], patience: _Patience | None) -> T:
         db = self._db
         if db is None:
             raise StoreUnavailable(f"store {self._path}: this connection is closed. Open the store again.")
@@ -63,7 +78,7 @@ class Writer:
                 f"store {self._path}: the file was removed or replaced while it was open, so nothing more is written. "
                 "Put it back, or stop this engine and start it anew."
             )
-        db.set_busy_timeout(patience_ms)
+        db.set_busy_handler(patience)
         began = time.perf_counter()
         try:
             with immediate(db):
