@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from raywf.core.plan import FunctionRef
 from raywf.definition.expressions import PlacedError
 from raywf.definition.lines import line_of
 from raywf.definition.model import WorkflowDefinition
+from raywf.definition.names import MAX_DEPTH
 from raywf.definition.parameters import parameters_of
-from raywf.definition.references import Reference
-from raywf.definition.tracing import Trace, active, tracing
+from raywf.definition.references import Draft, Reference
+from raywf.definition.tracing import Trace, tracing
 from raywf.errors import DefinitionError
 
 if TYPE_CHECKING:
@@ -25,9 +28,11 @@ def trace_twice(workflow: Workflow[Any, Any]) -> tuple[WorkflowDefinition, dict[
     The body runs twice: a graph that depends on a clock, a random number or a global would differ between the client
     that submits and the one that looks at it later, so it is refused.
     """
-    data, trace = _run(workflow)
-    again, _ = _run(workflow)
-    different = first_difference(data, again)
+    trace, returned = _run(workflow)
+    again, returned_again = _run(workflow)
+    with _entered(workflow):
+        data, data_again = _data_of(workflow, trace, returned), _data_of(workflow, again, returned_again)
+    different = first_difference(data, data_again)
     if different:
         raise DefinitionError(
             f"{_line(workflow)}: the body of workflow {workflow.id!r} gave two different graphs when it was run twice: "
@@ -40,10 +45,23 @@ def trace_twice(workflow: Workflow[Any, Any]) -> tuple[WorkflowDefinition, dict[
         raise DefinitionError(f"{_line_of_place(workflow, trace, error)}: {error.message}") from None
 
 
-def _run(workflow: Workflow[Any, Any]) -> tuple[dict[str, Any], Trace]:
+_open: ContextVar[tuple[Workflow[Any, Any], ...]] = ContextVar("raywf_open_definitions", default=())
+"""The workflows whose definitions wait for those of their children, outermost first."""
+
+
+@contextmanager
+def _entered(workflow: Workflow[Any, Any]) -> Iterator[None]:
+    token = _open.set((*_open.get(), workflow))
+    try:
+        yield
+    finally:
+        _open.reset(token)
+
+
+def _run(workflow: Workflow[Any, Any]) -> tuple[Trace, Any]:
+    """One run of a body: its trace, and its result as data."""
     function = workflow.function
-    code = function.__code__
-    trace = Trace(workflow.id, code.co_filename, owner=workflow, parent=active())
+    trace = Trace(workflow.id, function.__code__.co_filename)
     positional, keywords = [], {}
     for parameter in inspect.signature(function).parameters.values():
         reference = Reference(trace, None, (parameter.name,))
@@ -53,18 +71,40 @@ def _run(workflow: Workflow[Any, Any]) -> tuple[dict[str, Any], Trace]:
             positional.append(reference)
     with tracing(trace):
         returned = function(*positional, **keywords)
-        result = trace.record(returned, f"result of workflow {workflow.id!r}")
-    tasks = [{"id": each.id, **each.data, **({"after": each.after} if each.after else {})} for each in trace.drafts]
-    data = {
+        return trace, trace.record(returned, f"result of workflow {workflow.id!r}")
+
+
+def _data_of(workflow: Workflow[Any, Any], trace: Trace, returned: Any) -> dict[str, Any]:
+    tasks = []
+    for draft in trace.drafts:
+        data = {"id": draft.id, **draft.data}
+        if "workflow" in data:
+            data["workflow"] = _child(data["workflow"], trace, draft)
+        tasks.append({**data, "after": draft.after} if draft.after else data)
+    return {
         "id": workflow.id,
         "name": workflow.name,
         "description": workflow.description,
         "version": workflow.version,
-        "parameters": {each.name: each.to_schema() for each in parameters_of(function)},
+        "parameters": {each.name: each.to_schema() for each in parameters_of(workflow.function)},
         "tasks": tasks,
-        "result": result,
+        "result": returned,
     }
-    return data, trace
+
+
+def _child(child: Workflow[Any, Any], trace: Trace, draft: Draft) -> WorkflowDefinition:
+    """The definition of a child. It is built when the parent's body has ended, so deep families need little stack."""
+    above = _open.get()
+    if child in above:
+        path = " → ".join(each.id for each in (*above[above.index(child) :], child))
+        raise DefinitionError(
+            f"{draft.line}: workflow {child.id!r} calls itself: {path}. A graph cannot contain itself: let a task "
+            "decide about the next round"
+        )
+    if len(above) > MAX_DEPTH:
+        raise DefinitionError(f"{draft.line}: child workflows are nested deeper than {MAX_DEPTH} levels")
+    trace.adopt(child.functions_by_ref, child.id, draft.line)
+    return child.definition
 
 
 def first_difference(one: Any, other: Any, place: str = "") -> str:

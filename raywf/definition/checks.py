@@ -139,11 +139,20 @@ def check(definition: WorkflowDefinition) -> None:
     graph.check_sleeps()
     if depth(definition) > MAX_DEPTH:
         raise PlacedError((), f"workflow {definition.id!r} nests child workflows deeper than {MAX_DEPTH} levels")
+    try:
+        _ = definition.body
+    except (TypeError, ValueError) as error:
+        raise PlacedError((), f"workflow {definition.id!r} holds something that is not JSON: {error}") from None
 
 
 def depth(definition: WorkflowDefinition) -> int:
     """How many levels of child workflows there are below."""
-    return max((1 + depth(task.workflow) for task in definition.tasks if task.workflow is not None), default=0)
+    deepest, level = 0, [definition]
+    while level := [task.workflow for each in level for task in each.tasks if task.workflow is not None]:
+        deepest += 1
+        if deepest > MAX_DEPTH:
+            break
+    return deepest
 
 
 def _check_parameters(definition: WorkflowDefinition) -> None:

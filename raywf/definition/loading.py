@@ -186,7 +186,8 @@ def _build(data: Any, source: str, lines: Callable[[], Lines], check_schemas: bo
 
 
 def _validate_children(data: Any, place: Place) -> None:
-    """Child workflows first, so that what is wrong in one is named with its place in the whole."""
+    """Child workflows first, and each put in place of its data: what is wrong in one is named with its place in the
+    whole, and deep families need little stack."""
     tasks = data.get("tasks")
     for at, task in enumerate(tasks if isinstance(tasks, list) else ()):
         child = task.get("workflow") if isinstance(task, dict) else None
@@ -195,7 +196,7 @@ def _validate_children(data: Any, place: Place) -> None:
         here = (*place, "tasks", at, "workflow")
         _validate_children(child, here)
         try:
-            WorkflowDefinition.model_validate(child)
+            task["workflow"] = WorkflowDefinition.model_validate(child)
         except PlacedError as error:
             raise PlacedError((*here, *error.place), error.message) from None
         except ValidationError as error:

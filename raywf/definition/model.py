@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import (
     BaseModel,
@@ -20,7 +20,6 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
-from pydantic_core import to_json
 
 from raywf.core.plan import NodeKind
 
@@ -41,6 +40,12 @@ class _Data(BaseModel):
                 data[_KEYS.get(name, name)] = value
         return data
 
+    def _as_data(self) -> dict[str, Any]:
+        """The same without pydantic's own recursion, which ends before a hundred levels of child workflows."""
+        return {
+            _KEYS.get(name, name): _plain(getattr(self, name)) for name in type(self).model_fields if self._says(name)
+        }
+
     def _says(self, name: str) -> bool:
         """Whether a field says something that its absence would not."""
         field = type(self).model_fields[name]
@@ -51,6 +56,12 @@ class _Data(BaseModel):
 
 _KEYS = {"payload_schema": "schema"}  # a model's attribute cannot be called `schema`
 _ATTRIBUTES = {key: name for name, key in _KEYS.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, _Data):
+        return value._as_data()
+    return [_plain(each) for each in value] if isinstance(value, list) else value
 
 
 class Sleep(_Data):
@@ -120,6 +131,9 @@ KINDS = {
     "signal": NodeKind.SIGNAL,
     "approval": NodeKind.APPROVAL,
 }
+
+
+_NOTHING_KNOWN: dict[str, Any] = dict.fromkeys(("_body", "_hash", "_binder", "_workflow"))
 
 
 def _manual() -> list[dict[str, Any]]:
@@ -200,17 +214,41 @@ class WorkflowDefinition(_Data):
 
         return dependencies(self)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, WorkflowDefinition) and self.body == other.body
+
+    def __hash__(self) -> int:
+        return hash(self.content_hash)
+
+    def __copy__(self) -> Self:
+        return self._forgetful(super().__copy__())
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        return self._forgetful(super().__deepcopy__(memo))
+
+    def __getstate__(self) -> dict[Any, Any]:
+        return {**super().__getstate__(), "__pydantic_private__": dict(_NOTHING_KNOWN)}
+
+    @classmethod
+    def _forgetful(cls, copied: Self) -> Self:
+        """A copy that may be changed must not know the hash of what it was."""
+        for name, value in _NOTHING_KNOWN.items():
+            setattr(copied, name, value)
+        return copied
+
     # the stored form
 
     def to_data(self) -> dict[str, Any]:
         """Plain JSON data, without what was not given and without what is derived."""
-        return _without_derived(self.model_dump(exclude={"dependencies"}))
+        return self._as_data()
 
     @property
     def body(self) -> bytes:
         """The canonical JSON: what is stored, and what ``content_hash`` hashes."""
         if self._body is None:
-            self._body = to_json(self.to_data())
+            self._body = json.dumps(
+                self.to_data(), ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
+            ).encode()
         return self._body
 
     @property
@@ -265,11 +303,3 @@ class WorkflowDefinition(_Data):
         from raywf.definition.drawing import mermaid
 
         return mermaid(self, states or {})
-
-
-def _without_derived(data: dict[str, Any]) -> dict[str, Any]:
-    data.pop("dependencies", None)
-    for task in data.get("tasks", ()):
-        if "workflow" in task:
-            _without_derived(task["workflow"])
-    return data

@@ -121,15 +121,15 @@ class Task(Callee[P, R]):
         """How the function is written down."""
         return function_ref(self.function)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         trace = active()
         if trace is None:
             return self.function(*args, **kwargs)  # type: ignore[no-any-return]
         return self._call(trace, args, kwargs)  # type: ignore[no-any-return]
 
-    def map(self, items: Iterable[Any], *more: Iterable[Any], **same: Any) -> list[R]:
+    def map(self, /, *lists: Iterable[Any], **same: Any) -> list[R]:
         """One call per item: positional arguments go in step, keyword arguments go whole to every call."""
-        return self._map(required(f"{self.name}.map"), (items, *more), same)  # type: ignore[no-any-return]
+        return self._map(required(f"{self.name}.map"), lists, same)  # type: ignore[no-any-return]
 
     def with_options(
         self,
@@ -201,7 +201,7 @@ class AsyncTask(Task[P, R]):
 
     if TYPE_CHECKING:
         # In a body this stands for the result, elsewhere for the coroutine: the context decides.
-        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T: ...  # type: ignore[type-var]
+        def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> T: ...  # type: ignore[type-var]
 
 
 def several(given: object) -> tuple[object, ...]:

@@ -18,6 +18,9 @@ BEGIN = "\U0010f7a1"
 END = "\U0010f7a2"
 _WORD = "raywf.ref.7f3a"
 _MARKER = re.compile(f"{BEGIN}{re.escape(_WORD)}:([0-9]+[.][0-9]+):[^{BEGIN}{END}]*{END}")
+_ESCAPED = re.compile(rf"\\U0010f7a1{re.escape(_WORD)}:([0-9]+[.][0-9]+):[^{BEGIN}{END}]*?\\U0010f7a2")
+"""What ``ascii()`` makes of the marker that ``repr()`` gave."""
+
 _DEBRIS = re.compile(f"{BEGIN}|{END}|{re.escape(_WORD)}", re.IGNORECASE)
 
 
@@ -101,6 +104,11 @@ def hides_markers(encoded: bytes) -> bool:
     return _WORD.encode() in encoded.lower() or BEGIN.encode() in encoded or END.encode() in encoded
 
 
+def _matches(text: str) -> list[re.Match[str]]:
+    escaped = _ESCAPED.finditer(text) if "\\U0010f7a1" in text else ()
+    return sorted([*_MARKER.finditer(text), *escaped], key=re.Match.start)
+
+
 def split(text: str, scope: Any) -> list[str | tuple[Any, str, str]]:
     """The literal pieces and the (expression, conversion, spec) of a text, in turn.
 
@@ -109,8 +117,12 @@ def split(text: str, scope: Any) -> list[str | tuple[Any, str, str]]:
     text = "".join([text])
     parts: list[str | tuple[Any, str, str]] = []
     position = 0
-    for match in _MARKER.finditer(text):
+    for match in _matches(text):
         found = scope.templates.get(match[1])
+        if found is not None and match[0].startswith("\\"):
+            if found[1:] != ("r", ""):
+                continue  # a text with a marker went through repr(): nothing we can record
+            found = (found[0], "a", "")
         if found is None:
             raise DefinitionError(
                 f"{user_line(scope.body_file)}: the text {text!r:.200} holds a reference from another workflow, or "

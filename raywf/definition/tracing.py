@@ -19,8 +19,6 @@ from raywf.errors import DefinitionError
 class Trace(Scope):
     """One run of one body."""
 
-    owner: object = None
-    parent: Trace | None = None
     drafts: list[Draft] = field(default_factory=list)
     functions: dict[FunctionRef, Callable[..., Any]] = field(default_factory=dict)
     paths: dict[str, Callable[..., Any]] = field(default_factory=dict)
@@ -82,13 +80,13 @@ class Trace(Scope):
         self.functions[replace(ref, path=path)] = function
         return path
 
-    def adopt(self, functions: Mapping[FunctionRef, Callable[..., Any]], child: str) -> None:
+    def adopt(self, functions: Mapping[FunctionRef, Callable[..., Any]], child: str, line: str) -> None:
         """Take over the functions of a child workflow."""
         for ref, function in functions.items():
             mine = self.functions.setdefault(ref, function)
             if mine is not function and ref.by_value and getattr(function, "__closure__", None):
-                raise self.flaw(
-                    f"workflows {self.workflow!r} and {child!r} use two functions {ref.path!r} with the same text, which "
+                raise DefinitionError(
+                    f"{line}: workflows {self.workflow!r} and {child!r} use two functions {ref.path!r} with the same text, which "
                     "differ only in the variables around them: give them distinct names, or pass the variables as "
                     "arguments"
                 )

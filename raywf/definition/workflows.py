@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 from raywf.core.plan import FunctionRef, NodeKind, Plan
 from raywf.definition.functions import check_arity, resolve_function
 from raywf.definition.lines import line_of, user_line
-from raywf.definition.names import ID, MAX_DEPTH, RESERVED_PARAMETERS
+from raywf.definition.names import ID, RESERVED_PARAMETERS
 from raywf.definition.tasks import Callee, Task, by_name, several
 from raywf.definition.tracing import Trace, active, check_id, required
 from raywf.errors import DefinitionError
@@ -79,7 +79,7 @@ class Workflow(Callee[P, R]):
         arguments. Raises ``DefinitionError`` or ``CodeMissing``."""
         _ = self.plan
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         trace = active()
         if trace is None:
             raise DefinitionError(
@@ -89,9 +89,9 @@ class Workflow(Callee[P, R]):
             )
         return self._call(trace, args, kwargs)  # type: ignore[no-any-return]
 
-    def map(self, items: Iterable[Any], *more: Iterable[Any], **same: Any) -> list[R]:
+    def map(self, /, *lists: Iterable[Any], **same: Any) -> list[R]:
         """One child execution per item: positional arguments go in step, keyword arguments go whole to each."""
-        return self._map(required(f"{self.id}.map"), (items, *more), same)  # type: ignore[no-any-return]
+        return self._map(required(f"{self.id}.map"), lists, same)  # type: ignore[no-any-return]
 
     def with_options(self, *, id: str | None = None, after: object = None, **unknown: Any) -> ConfiguredWorkflow[P, R]:
         """The same workflow as a task with an id of its own; ``after`` gives order without data."""
@@ -103,7 +103,7 @@ class Workflow(Callee[P, R]):
         return ConfiguredWorkflow(self, None if id is None else check_id(f"workflow {self.id!r}", id), several(after))
 
     def _data(self, trace: Trace) -> dict[str, Any]:
-        return child_data(self, trace)
+        return {"workflow": self}  # its definition takes this place when the body has ended
 
     def __reduce__(self) -> Any:
         """By name where the name leads here; else with the body, which is traced again where it arrives."""
@@ -113,26 +113,6 @@ class Workflow(Callee[P, R]):
 
     def __repr__(self) -> str:
         return f"<workflow {self.id} version {self.version}>"
-
-
-def child_data(child: Workflow[Any, Any], trace: Trace) -> dict[str, Any]:
-    """The data of a task that runs a child workflow: its whole definition."""
-    above: Trace | None = trace
-    chain = []
-    while above is not None:
-        chain.append(above.workflow)
-        if above.owner is child:
-            path = " → ".join([*reversed(chain), child.id])
-            raise trace.flaw(
-                f"workflow {child.id!r} calls itself: {path}. A graph cannot contain itself: let a task decide about "
-                "the next round"
-            )
-        above = above.parent
-    if len(chain) > MAX_DEPTH:
-        raise trace.flaw(f"child workflows are nested deeper than {MAX_DEPTH} levels")
-    definition = child.definition
-    trace.adopt(child.functions_by_ref, child.id)
-    return {"workflow": definition}
 
 
 class ConfiguredWorkflow(Callee[P, R]):
@@ -150,17 +130,17 @@ class ConfiguredWorkflow(Callee[P, R]):
     def stem(self) -> str:
         return self.workflow.id
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         trace = active()
         if trace is None:
             return self.workflow(*args, **kwargs)
         return self._call(trace, args, kwargs)  # type: ignore[no-any-return]
 
-    def map(self, items: Iterable[Any], *more: Iterable[Any], **same: Any) -> list[R]:
-        return self._map(required(f"{self.stem}.map"), (items, *more), same)  # type: ignore[no-any-return]
+    def map(self, /, *lists: Iterable[Any], **same: Any) -> list[R]:
+        return self._map(required(f"{self.stem}.map"), lists, same)  # type: ignore[no-any-return]
 
     def _data(self, trace: Trace) -> dict[str, Any]:
-        return child_data(self.workflow, trace)
+        return {"workflow": self.workflow}
 
 
 class LoadedWorkflow(Workflow[..., Any]):
