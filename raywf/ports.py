@@ -25,7 +25,7 @@ class EventRow(NamedTuple):
 
 
 class ExecutionRow(NamedTuple):
-    """One execution in the journal's index.
+    """One execution in the journal's index. ``ended_at`` is set exactly while the execution is closed.
 
     ``key`` is a time-ordered 63-bit integer, unique in the store; ``lane`` and ``shard`` say whose lease covers it;
     ``fingerprint`` hashes workflow and arguments, so that a repeated submit is told from another one.
@@ -53,6 +53,8 @@ class ExecutionRow(NamedTuple):
 
 
 class StatusChange(NamedTuple):
+    """A new status. Of several for one key in a batch the last one counts."""
+
     key: int
     status: str
     ended_at: float | None
@@ -160,7 +162,7 @@ class Reader(Protocol):
     async def history(self, key: int, after_seq: int = 0, limit: int | None = None) -> list[EventRow]: ...
 
     async def closings(self, keys: Sequence[int]) -> dict[int, EventRow]:
-        """The closing event of those executions that have one."""
+        """The closing event of those executions that are closed: the last of their history."""
         ...
 
     async def definition(self, hash_: str) -> DefinitionRow | None: ...
@@ -209,7 +211,12 @@ class Journal(Reader, Inbox, Protocol):
         ...
 
     async def commit(self, batch: Batch) -> None:
-        """Write a batch durably, or raise and write nothing."""
+        """Write a batch durably, or raise and write nothing.
+
+        Raises ``LeaseLost`` if an epoch is no longer true or an event is there already, ``journal.KeysTaken`` if a new
+        execution's key or id is, and ``StoreUnavailable``; after the last, the same batch may be tried again.
+        Cancelling the call does not say whether the batch was written.
+        """
         ...
 
     def load_open(self, lane: str, shards: Sequence[int]) -> AsyncIterator[tuple[ExecutionRow, list[EventRow]]]:

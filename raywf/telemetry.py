@@ -15,12 +15,13 @@ metric                          kind        attributes
 ``raywf.commit.duration``       histogram   -; seconds
 ==============================  ==========  =========================================================
 
-The trace context is a W3C ``traceparent`` kept in the journal, so that a trace goes on after a crash: trace id and span
-id of the execution's own span are chosen when it is submitted, whoever ends it.
+The trace context goes on after a crash: trace id and span id of an execution's own span are fixed when it is submitted,
+whoever ends it. Where the caller is in a trace they are a W3C ``traceparent`` in the journal, else they follow from its id.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -40,6 +41,14 @@ def new_traceparent(bits: int, trace_id: str | None = None) -> str:
     """A W3C traceparent from 192 random bits; ``trace_id`` (32 hex digits) joins a trace that exists."""
     own = f"{(bits >> 64) & (2**128 - 1) or 1:032x}"
     return f"00-{trace_id or own}-{bits & (2**64 - 1) or 1:016x}-01"
+
+
+def traceparent_of(row: Any) -> str:
+    """The W3C traceparent of an execution: the one that was journaled, else one that follows from its id, so that it
+    is the same for whoever ends the execution."""
+    if row.traceparent:
+        return str(row.traceparent)
+    return new_traceparent(int.from_bytes(hashlib.sha256(row.id.encode()).digest()[:24], "big"))
 
 
 def trace_id_of(traceparent: str | None) -> str | None:
@@ -182,7 +191,7 @@ class Exported(Telemetry):
         if self._metering:
             self._metering["ended"].add(1, {"workflow": live.row.workflow, "status": status})
             self._metering["open"].add(-1)
-        found = _TRACEPARENT.fullmatch(live.row.traceparent or "")
+        found = _TRACEPARENT.fullmatch(traceparent_of(live.row))
         if self._tracing is None or found is None:
             return
         attributes = {"raywf.execution": live.id, "raywf.workflow": live.row.workflow, "raywf.status": status}
@@ -202,7 +211,7 @@ class Exported(Telemetry):
         if self._metering:
             self._metering["attempts"].add(1, {"workflow": live.row.workflow, "outcome": _outcome(outcome)})
             self._metering["attempt_s"].record(max(0.0, time.time() - began), {"workflow": live.row.workflow})
-        context = _remote(live.row.traceparent)
+        context = _remote(traceparent_of(live.row))
         if self._tracing is None or context is None:
             return
         attributes = {"raywf.execution": live.id, "raywf.task": where, "raywf.attempt": attempt}
@@ -215,7 +224,7 @@ class Exported(Telemetry):
             self._metering["commit_s"].record(seconds)
 
     def traceparent(self, live: Any) -> str | None:
-        trace = trace_id_of(live.row.traceparent)
+        trace = trace_id_of(traceparent_of(live.row))
         return new_traceparent(int.from_bytes(os.urandom(24), "big"), trace) if trace else None
 
     def close(self) -> None:

@@ -50,6 +50,10 @@ class _Waiting:
         self.future: asyncio.Future[None] | None = None
         self.lane: str | None = None
 
+    @property
+    def is_over(self) -> bool:
+        return self.outcome is not None
+
     def settle(self, kind: str, task: str | None, data: bytes | None) -> None:
         self.outcome = (kind, task, data)
         if self.future is not None and not self.future.done():
@@ -404,6 +408,7 @@ class AsyncWorkflowEngine:
         definition = workflow.definition
         fresh = execution_id is None
         bits = self._entropy.bits(192)
+        trace = current_trace_id()
         id_ = new_execution_id(int(self._clock.now() * 1000), bits) if execution_id is None else execution_id
         fingerprint = hashlib.sha256(definition.id.encode() + b"\0" + input_).hexdigest()[:32]
         return SubmitRequest(
@@ -414,8 +419,8 @@ class AsyncWorkflowEngine:
             fingerprint=fingerprint,
             priority=priority,
             deadline=deadline,
-            tags=dict(tags),
-            traceparent=new_traceparent(bits, current_trace_id()),
+            tags=dict(tags) or None,
+            traceparent=new_traceparent(bits, trace) if trace else None,
             by=None,
         )
 
@@ -455,7 +460,7 @@ class AsyncWorkflowEngine:
     def _definition_rows(self, hash_: str) -> builtins.list[DefinitionRow]:
         return [self._definitions.row(hash_)]
 
-    def _deadline(self, deadline: datetime | timedelta | None) -> float | None:
+    def _deadline(self, deadline: object) -> float | None:
         if deadline is None:
             return None
         if isinstance(deadline, timedelta):
@@ -507,10 +512,9 @@ class AsyncWorkflowEngine:
             left = RECHECK_S if give_up_at is None else min(RECHECK_S, give_up_at - loop.time())
             if left > 0:
                 await asyncio.wait([waiting.future], timeout=left)
-            if waiting.outcome is not None:
-                break
-            await self._look([execution_id])
-            if waiting.outcome is None:
+            if not waiting.is_over:
+                await self._look([execution_id])
+            if not waiting.is_over:
                 await self._raise_if_broken(execution_id, waiting, give_up_at, timeout)
         kind, task, data = waiting.outcome
         if kind == "execution_failed" and task is None:

@@ -212,8 +212,7 @@ class Lane:
             try:
                 endings = await member.handle.poll.remote(self.client, member.acknowledged, POLL_S)
             except adapter.OutOfReach:
-                if not self._closed and self._members[member.index] is member:
-                    await self._relink(member)
+                await self._relink(member)
                 return
             for number, id_, kind, data in endings:
                 if number > member.acknowledged:

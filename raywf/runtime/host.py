@@ -310,7 +310,7 @@ class Host:
 
     def ended(self, live: Live, task: int, item: int | None, attempt: int, outcome: bytes | Failure | None) -> None:
         """An attempt ended: with an encoded value, with a failure, or (None) because it was cancelled."""
-        handle = live.inflight.pop((task, item), None) if live.inflight else None
+        handle = self._landed(live, task, item)
         node = live.state.plan.nodes[task]
         if node.options.timeout is not None:
             self._timers.disarm((live.id, task, item, "timeout"))
@@ -325,6 +325,15 @@ class Host:
         else:
             self.turn(live, self._failed(live, node, item, where, attempt, outcome))
 
+    def _landed(self, live: Live, task: int, item: int | None) -> Any:
+        """Forget an attempt that is no longer in flight; returns its handle."""
+        if live.inflight is None:
+            return None
+        handle = live.inflight.pop((task, item), None)
+        if not live.inflight:
+            live.inflight = None  # a waiting execution keeps no empty dict
+        return handle
+
     def _failed(
         self, live: Live, node: Node, item: int | None, where: str, attempt: int, failure: Failure
     ) -> ev.AttemptFailed:
@@ -338,8 +347,7 @@ class Host:
 
     def lost(self, live: Live, task: int, item: int | None, attempt: int, reason: str, *, counted: bool = True) -> None:
         """The process that ran an attempt died. The brain re-runs it, isolates it, or lets it fail."""
-        if live.inflight is not None:
-            live.inflight.pop((task, item), None)
+        self._landed(live, task, item)
         self._timers.disarm((live.id, task, item, "timeout"))
         if self.parked or self.open.get(live.id) is not live or not is_current(live.state, task, item, attempt):
             return
@@ -499,7 +507,7 @@ class Host:
         attempt = task_at(live.state, task, item).attempt
         if not is_current(live.state, task, item, attempt):
             return
-        handle = live.inflight.pop((task, item), None) if live.inflight else None
+        handle = self._landed(live, task, item)
         node = live.state.plan.nodes[task]
         where = address(live, task, item)
         failure = Failure(

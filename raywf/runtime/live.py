@@ -23,8 +23,6 @@ class Live:
         "row",
         "seq",
         "shard",
-        "span",
-        "started",
         "state",
         "status",
         "waiting_for",
@@ -43,11 +41,9 @@ class Live:
         self.waiting_for = row.waiting_for
         self.inflight: dict[tuple[int, int | None], Any] | None = None
         self.columns: dict[int, list[list[bytes]]] | None = None
-        self.watchers: set[str] | None = None
+        self.watchers: frozenset[str] | None = None
         self.parent: tuple[Live, int, int | None] | None = None
         self.missing: str | None = None
-        self.started = row.created_at
-        self.span: Any = None
 
     @property
     def is_closed(self) -> bool:

@@ -38,8 +38,12 @@ from raywf.telemetry import Telemetry
 log = logging.getLogger("raywf.owner")
 
 
+NO_TAGS: Mapping[str, str] = {}
+
+
 class SubmitRequest(NamedTuple):
-    """One execution to start. ``fresh``: the id was made just now, so nobody can have used it before."""
+    """One execution to start. ``fresh``: the id was made just now, so nobody can have used it before. ``traceparent``:
+    only where the caller is in a trace; else it follows from the id."""
 
     id: str
     fresh: bool
@@ -48,7 +52,7 @@ class SubmitRequest(NamedTuple):
     fingerprint: str
     priority: int
     deadline: float | None
-    tags: dict[str, str]
+    tags: dict[str, str] | None
     traceparent: str | None
     by: str | None
 
@@ -310,7 +314,7 @@ class Owner:
             status="running",
             priority=request.priority,
             parent=None,
-            tags=request.tags,
+            tags=request.tags or NO_TAGS,
             created_at=self.parts.clock.now(),
             deadline=request.deadline,
             traceparent=request.traceparent,

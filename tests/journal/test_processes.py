@@ -38,7 +38,7 @@ async def main(url, owner, rows):
     seq = start.get(5, 1)
     print("ready", seq, flush=True)
     while True:
-        events = [an_event(key, seq + n, data=b"x" * 100) for key in (5, 6) for n in range(1, rows + 1)]
+        events = [an_event(key, seq + n, data=b"x" * 30) for key in (5, 6) for n in range(1, rows + 1)]
         await journal.commit(a_batch(epochs, 5, 6, owner=owner, events=events))
         seq += rows
         print(seq, flush=True)
@@ -85,9 +85,9 @@ def writing(path: Path, owner: str = "a", rows: int = 50) -> Iterator[subprocess
 async def test_what_was_acknowledged_survives_sigkill(place: Path, rows: int) -> None:
     """Killed again and again at a random moment: all that was acknowledged is there, and only whole batches are."""
     path, chance = place / "x.db", random.Random(rows)
-    for _ in range(4):
+    for _ in range(3):
         with writing(path, rows=rows) as writer:
-            time.sleep(chance.uniform(0.02, 0.3))
+            time.sleep(chance.uniform(0.01, 0.1))
             writer.send_signal(signal.SIGKILL)
             said = writer.communicate()[0].split()
         acknowledged = int(said[-1]) if said else 1
