@@ -199,22 +199,21 @@ class _Draft:
             raise IllegalTransition(f"the execution is {self.state.closed}: it takes no {event!r:.200}")
         match event:
             case TaskCompleted(address, attempt, value):
-                self._attempt_ended(address, attempt, TaskState(TaskStatus.COMPLETED, attempt=attempt, value=value))
+                ended = TaskState(TaskStatus.COMPLETED, attempt=attempt, value=value)
+                self._attempt_ended(*self._current(address, attempt, event), ended)
             case ExecutionStarted(input_):
                 self._start(input_)
             case ExecutionCompleted(value):
                 self._close(ExecutionStatus.COMPLETED, value)
             case AttemptStarted(address, attempt):
-                task, item = self._locate(address)
-                current = self._expect(task, item, _OPEN, event)
+                task, item, current = self._current(address, attempt, event)
                 self._put(task, item, current._replace(status=TaskStatus.RUNNING, attempt=attempt))
             case AttemptFailed():
                 self._attempt_failed(event)
             case AttemptLost():
                 self._attempt_lost(event)
-            case AttemptCancelled(address, _):
-                task, item = self._locate(address)
-                self._cancel(task, item, self._expect(task, item, _ACTIVE, event))
+            case AttemptCancelled(address, attempt):
+                self._cancel(*self._current(address, attempt, event))
             case MapStarted(address, width):
                 self._map_started(address, width, event)
             case BranchTaken(address, side):
@@ -222,8 +221,7 @@ class _Draft:
             case TimerStarted() | SignalAwaited() | ApprovalRequested():
                 self._wait(event)
             case ChildStarted(address, _):
-                task, item = self._locate(address)
-                current = self._expect(task, item, _OPEN, event)
+                task, item, current = self._current(address, None, event)
                 self._put(task, item, current._replace(status=TaskStatus.RUNNING, wait=event))
             case TimerFired(address):
                 self._timer_fired(address, event)
@@ -251,15 +249,18 @@ class _Draft:
         task = self.plan.index.get(address)
         if task is not None:
             return task, None
-        name, item = split_address(address)
-        return self.plan.index[name], item
+        try:
+            name, item = split_address(address)
+            return self.plan.index[name], item
+        except (KeyError, ValueError):
+            raise IllegalTransition(f"there is no task {address!r} in the plan of {self.plan.workflow!r}") from None
 
     def _at(self, task: int, item: int | None) -> TaskState:
         current = self.tasks[task]
         if item is None:
             return current
-        if current.items is None:
-            raise IllegalTransition(f"task {self.plan.nodes[task].id!r} has no items yet")
+        if current.items is None or not 0 <= item < len(current.items):
+            raise IllegalTransition(f"task {self.plan.nodes[task].id!r} has no item {item}")
         return current.items[item]
 
     def _put(self, task: int, item: int | None, new: TaskState) -> None:
@@ -277,6 +278,18 @@ class _Draft:
             raise IllegalTransition(f"task {name!r} is {current.status}: it takes no {event!r:.200}")
         return current
 
+    def _current(self, address: str, attempt: int | None, event: Event) -> tuple[int, int | None, TaskState]:
+        """The task whose attempt the event is about: it is open, and the attempt is the one that counts now."""
+        task, item = self._locate(address)
+        current = self._expect(task, item, _OPEN, event)
+        by_others = current.status is TaskStatus.RUNNING and (
+            current.items is not None or isinstance(current.wait, BranchTaken)
+        )
+        if by_others or (attempt is not None and attempt != current.attempt):
+            what = "moved by its items or its side" if by_others else f"at attempt {current.attempt}"
+            raise IllegalTransition(f"task {address!r} is {current.status}, {what}: it takes no {event!r:.200}")
+        return task, item, current
+
     # the life of an execution
 
     def _start(self, input_: bytes) -> None:
@@ -289,6 +302,8 @@ class _Draft:
                 self._make_ready(node)
 
     def _close(self, status: ExecutionStatus, value: bytes | None) -> None:
+        if not _must_close(self.state):
+            raise IllegalTransition(f"the execution is {self.state.status} with work left: it cannot be {status} yet")
         self.changes["closed"] = status
         self.changes["value"] = value
         self.active = self.waiting = 0
@@ -363,14 +378,8 @@ class _Draft:
             self.active += 1
             self.touched.append((when, None))
 
-    def _attempt_ended(self, address: str, attempt: int, ended: TaskState) -> None:
+    def _attempt_ended(self, task: int, item: int | None, current: TaskState, ended: TaskState) -> None:
         """An attempt ended with a result."""
-        task, item = self._locate(address)
-        current = self._at(task, item)
-        if current.status not in _OPEN or current.attempt != attempt:
-            raise IllegalTransition(
-                f"task {address!r} is {current.status}, attempt {current.attempt}: attempt {attempt} cannot complete it"
-            )
         if current.failures or current.lost or current.wait:
             ended = ended._replace(failures=current.failures, lost=current.lost, wait=current.wait)
         self.active -= 1
@@ -389,8 +398,7 @@ class _Draft:
             self._settled(task)
 
     def _attempt_failed(self, event: AttemptFailed) -> None:
-        task, item = self._locate(event.task)
-        current = self._expect(task, item, (*_ACTIVE, TaskStatus.WAITING), event)
+        task, item, current = self._current(event.task, event.attempt, event)
         if event.retry_at is not None and self.closing is None:
             self._put(
                 task,
@@ -419,8 +427,7 @@ class _Draft:
         self._begin_closing(Closing(ExecutionStatus.FAILED, address, failure))
 
     def _attempt_lost(self, event: AttemptLost) -> None:
-        task, item = self._locate(event.task)
-        current = self._expect(task, item, _OPEN, event)
+        task, item, current = self._current(event.task, event.attempt, event)
         if self.closing is not None:
             self._cancel(task, item, current)
             return
@@ -475,7 +482,7 @@ class _Draft:
             for place, signal in enumerate(self.state.signals):
                 if signal.name == event.name:
                     self.changes["signals"] = (*self.state.signals[:place], *self.state.signals[place + 1 :])
-                    self._attempt_ended(event.task, current.attempt, current._replace(value=signal.value, status=_DONE))
+                    self._attempt_ended(task, None, current, current._replace(value=signal.value, status=_DONE))
                     return
         self.active -= 1
         self.waiting += 1
