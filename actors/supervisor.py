@@ -12,7 +12,7 @@ import uuid
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from raywf.actors.workflow import WorkflowActor
+from raywf.actors.workflow import FINISHED, WorkflowActor
 from raywf.errors import RaywfError, StoreUnavailable
 from raywf.journal.factory import open_reader
 from raywf.ports import OwnerRow
@@ -111,6 +111,12 @@ class SupervisorActor:
         except adapter.ActorDied as error:
             why = str(error).splitlines()[0]
         if self._parking or lane.members.get(spec.index, (None,))[0] != spec:
+            return
+        if why == FINISHED:
+            async with lane.lock:
+                if lane.members.get(spec.index, (None,))[0] == spec:
+                    del lane.members[spec.index]
+            adapter.kill(handle)
             return
         log.warning("workflow actor %s ended (%s): starting its successor", spec.name, why)
         async with lane.lock:

@@ -33,6 +33,9 @@ from raywf.telemetry import telemetry
 
 log = logging.getLogger("raywf.actors.workflow")
 _RETRY_S = 0.2
+IDLE_S = 5
+"""How long the actor of an isolated execution stays after its end, for those who ask again."""
+FINISHED = "finished"
 
 
 class WorkflowActor:
@@ -159,8 +162,19 @@ class WorkflowActor:
         return parked
 
     async def death(self) -> str:
-        """Returns only when the owner has lost everything; otherwise ends with the process."""
-        await self.owner.gone.wait()
+        """Returns when the owner has lost everything, or has nothing left to do; otherwise ends with the process."""
+        owner = self.owner
+        if self.spec.only is None:
+            await owner.gone.wait()
+            return "parked" if self._leaving else "fenced"
+        idle_for = 0
+        while not owner.gone.is_set():
+            await asyncio.sleep(1.0)
+            idle_for = 0 if owner.host.open or owner.commits.waiting_rows else idle_for + 1
+            if idle_for >= IDLE_S:
+                self._leaving = True
+                await owner.park()
+                return FINISHED
         return "parked" if self._leaving else "fenced"
 
     async def stats(self) -> dict[str, Any]:

@@ -169,6 +169,10 @@ class Reader(Protocol):
 
     async def count_open(self, namespace: str, lane: str | None = None) -> int: ...
 
+    async def open_lanes(self, namespace: str) -> list[str]:
+        """The lanes that have open executions, sorted."""
+        ...
+
     async def owners(self) -> list[OwnerRow]:
         """Owners that have not released their leases, live or lapsed."""
         ...

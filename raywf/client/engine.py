@@ -20,7 +20,7 @@ from raywf.client.lane import Lane
 from raywf.client.locate import Place, absolute, locate
 from raywf.client.reading import ExecutionDescription, ExecutionSummary, HistoryEvent, Readings
 from raywf.config import Settings
-from raywf.core.ids import check_execution_id, new_execution_id
+from raywf.core.ids import check_execution_id, new_execution_id, shard_of
 from raywf.core.state import CLOSED
 from raywf.definition.inputs import bind_input, call_of
 from raywf.definition.model import WorkflowDefinition
@@ -33,7 +33,7 @@ from raywf.runtime.clock import SystemClock, SystemEntropy
 from raywf.runtime.definitions import Definitions
 from raywf.runtime.owner import SubmitRequest
 from raywf.runtime.sending import by_value_blobs
-from raywf.runtime.spec import ActorSpec, lane_of
+from raywf.runtime.spec import ActorSpec, isolated_execution, lane_of
 from raywf.telemetry import current_trace_id, new_traceparent
 
 RECHECK_S = 5.0
@@ -141,6 +141,7 @@ class AsyncWorkflowEngine:
         self._command: Commands | None = None
         self._sent: dict[str, bytes] = {}
         self._prepared: set[str] = set()
+        self._leaving: set[asyncio.Task[None]] = set()
         self._bundle = current_bundle()
         self._closed = False
         self.store = self._settings.store
@@ -172,6 +173,7 @@ class AsyncWorkflowEngine:
             for blob_key, blob in by_value_blobs():
                 self._sent[blob_key] = blob
             await self._lane(None)
+            await self._resume_isolated()
         except BaseException:
             await self._leave_ray()
             raise
@@ -194,6 +196,7 @@ class AsyncWorkflowEngine:
             lease_s=self._settings.lease_s,
             ray_address=self._place.address,
             ray_namespace=self._place.namespace,
+            only=shard_of(isolated) if isolated else None,
         )
         lane = Lane(
             self._supervisor,
@@ -211,6 +214,13 @@ class AsyncWorkflowEngine:
             del self._lanes[name]
             raise
         return lane
+
+    async def _resume_isolated(self) -> None:
+        """Start the actors of this project's isolated executions that are still open."""
+        mine = lane_of(self.namespace, self._bundle.project) + "/"
+        for name in await self._readings().reader.open_lanes(self.namespace):
+            if name.startswith(mine):
+                await self._lane(isolated_execution(name))
 
     async def close(self) -> None:
         """Leave. With a private Ray, open executions are parked, and the next connect goes on with them."""
@@ -483,6 +493,16 @@ class AsyncWorkflowEngine:
         waiting = self._results.get(execution_id)
         if waiting is not None:
             waiting.settle(kind, task, data)
+        isolated = lane_of(self.namespace, self._bundle.project, execution_id)
+        if isolated in self._lanes:  # its actor leaves too
+            asyncio.get_running_loop().call_later(1.0, self._leave_lane, isolated)
+
+    def _leave_lane(self, name: str) -> None:
+        lane = self._lanes.pop(name, None)
+        if lane is not None and not self._closed:
+            leaving = asyncio.get_running_loop().create_task(lane.close())
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
 
     def _watched(self, lane: str) -> builtins.list[str]:
         """The executions of a lane whose end somebody here still wants to hear of."""

@@ -63,7 +63,10 @@ def read_value(data: Any, resolve: Resolve, place: Place) -> Binding:
 
 def _constant(data: Any, place: Place) -> Const:
     _check_plain(data, place)
-    return Const(to_json(data))
+    try:
+        return Const(to_json(data))
+    except ValueError as error:
+        raise PlacedError(place, f"the text is not UTF-8 and so not JSON: {error}") from None
 
 
 def _check_plain(data: Any, place: Place) -> None:

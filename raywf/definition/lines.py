@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Iterable
@@ -30,10 +31,15 @@ def user_line(body_file: str | None = None) -> str:
 def line_of(file: str, line: int) -> str:
     """``file:line``, relative to the working directory where it lies below."""
     try:
-        relative = os.path.relpath(file)
+        return f"{_shown(file, os.getcwd())}:{line}"
     except (ValueError, OSError):
         return f"{file}:{line}"
-    return f"{file if relative.startswith('..') else relative}:{line}"
+
+
+@functools.lru_cache(maxsize=256)
+def _shown(file: str, directory: str) -> str:
+    relative = os.path.relpath(file, directory)
+    return file if relative.startswith("..") else relative
 
 
 def did_you_mean(word: object, known: Iterable[object]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -48,10 +49,21 @@ class _Data(BaseModel):
 
     def _says(self, name: str) -> bool:
         """Whether a field says something that its absence would not."""
-        field = type(self).model_fields[name]
         if name in self.null_counts:
             return name in self.model_fields_set
-        return field.is_required() or bool(getattr(self, name) != field.get_default(call_default_factory=True))
+        return bool(getattr(self, name) != _defaults(type(self)).get(name, _REQUIRED))
+
+
+_REQUIRED = object()
+
+
+@functools.cache
+def _defaults(model: type[BaseModel]) -> dict[str, Any]:
+    return {
+        name: field.get_default(call_default_factory=True)
+        for name, field in model.model_fields.items()
+        if not field.is_required()
+    }
 
 
 _KEYS = {"payload_schema": "schema"}  # a model's attribute cannot be called `schema`

@@ -22,6 +22,7 @@ class Trace(Scope):
     drafts: list[Draft] = field(default_factory=list)
     functions: dict[FunctionRef, Callable[..., Any]] = field(default_factory=dict)
     paths: dict[str, Callable[..., Any]] = field(default_factory=dict)
+    numbers: dict[str, int] = field(default_factory=dict)
     ids: set[str] = field(default_factory=lambda: {"input"})
 
     def add(self, stem: str, data: dict[str, Any], id: str | None = None) -> Draft:
@@ -36,10 +37,10 @@ class Trace(Scope):
             if stem == "input":
                 raise self.flaw("a task cannot have the id 'input', which is reserved for the workflow's parameters: "
                                 "give it another with @task(name=…) or with_options(id=…)")  # fmt: skip
-            number, id = 1, stem
-            while id in self.ids:
+            number = self.numbers.get(stem, 0) + 1
+            while (id := stem if number == 1 else f"{stem}-{number}") in self.ids:
                 number += 1
-                id = f"{stem}-{number}"
+            self.numbers[stem] = number
             return id
         if given == "input":
             raise self.flaw("the id 'input' is reserved for the workflow's parameters: choose another")

@@ -125,6 +125,12 @@ class MemoryJournal:
                 for row in store.executions.values()
             )
 
+    async def open_lanes(self, namespace: str) -> list[str]:
+        store = self._open()
+        with store.lock:
+            rows = store.executions.values()
+            return sorted({row.lane for row in rows if row.namespace == namespace and row.ended_at is None})
+
     async def owners(self) -> list[OwnerRow]:
         store = self._open()
         with store.lock:

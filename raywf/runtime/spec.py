@@ -12,7 +12,8 @@ from raywf.runtime.bundle import Bundle
 
 @dataclass(frozen=True, slots=True)
 class ActorSpec:
-    """One workflow actor: ``index`` of ``count`` in its lane. ``owner`` is unique to this start; so is the name."""
+    """One workflow actor: ``index`` of ``count`` in its lane. ``owner`` is unique to this start; so is the name.
+    ``only``: the one shard of an isolated execution."""
 
     url: str
     namespace: str
@@ -25,15 +26,17 @@ class ActorSpec:
     ray_namespace: str
     owner: str = ""
     name: str = ""
+    only: int | None = None
 
     @property
     def shards(self) -> Sequence[int]:
         """The shards this actor wants."""
-        return range(self.index, SHARDS, self.count)
+        return range(self.index, SHARDS, self.count) if self.only is None else [self.only]
 
     def incarnation(self, unique: str) -> ActorSpec:
         """The same actor, started once more."""
-        name = f"workflow-{self.lane}-{self.index}-{unique}"
+        lane = self.lane.replace("/", "-")
+        name = f"workflow-{lane}-{self.index}-{unique}"
         return replace(self, owner=name, name=name)
 
     def to_json(self) -> bytes:
@@ -46,6 +49,12 @@ class ActorSpec:
         data = json.loads(text)
         bundle = data.pop("bundle")
         return cls(**data, bundle=Bundle(tuple(bundle["roots"]), bundle["hash"], bundle["project"]))
+
+
+def isolated_execution(lane: str) -> str | None:
+    """The execution that a lane was made for; None for a project's shared lane."""
+    parts = lane.split("/", 2)
+    return parts[2] if len(parts) == 3 else None
 
 
 def lane_of(namespace: str, project: str, isolated: str | None = None) -> str:

@@ -296,6 +296,8 @@ class CommitContract(StoreTests):
         events = [an_event(key, seq) for seq in (1, 2, 3) for key in range(1, 1500)]
         await journal.commit(a_batch(epochs, *range(256), opened=opened, events=events))
         assert await journal.count_open("default") == 1499
+        assert await journal.open_lanes("default") == sorted({row.lane for row in await journal.executions("default")})
+        assert await journal.open_lanes("nobody") == []
         loaded = [item async for item in journal.load_open(LANE, SHARDS)]
         assert [row for row, _ in loaded] == opened
         assert all([event.seq for event in found] == [1, 2, 3] for _, found in loaded)

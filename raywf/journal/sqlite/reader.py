@@ -78,6 +78,9 @@ class SqliteReader:
         asked = {"namespace": namespace, "lane": lane}
         return (await self._select("count_open", asked, lambda row: int(row[0])))[0]
 
+    async def open_lanes(self, namespace: str) -> list[str]:
+        return await self._select("open_lanes", {"namespace": namespace}, lambda row: str(row[0]))
+
     async def owners(self) -> list[OwnerRow]:
         return await self._select("live_owners", (), rows.owner)
 

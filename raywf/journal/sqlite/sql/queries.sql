@@ -130,6 +130,9 @@ SELECT hash, workflow, version, body FROM definitions WHERE hash = ?;
 -- name: count_open
 SELECT count(*) FROM executions WHERE namespace = :namespace AND ended_at IS NULL AND (:lane IS NULL OR lane = :lane);
 
+-- name: open_lanes
+SELECT DISTINCT lane FROM executions WHERE namespace = :namespace AND ended_at IS NULL ORDER BY lane;
+
 -- name: meta
 SELECT name, value FROM meta;
 
