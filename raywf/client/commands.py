@@ -8,7 +8,7 @@ import uuid
 from typing import Any
 
 from raywf.client.reading import Readings, open_approvals
-from raywf.client.signals import check_signal
+from raywf.definition.signals import check_signal
 from raywf.core.state import CLOSED
 from raywf.definition import values
 from raywf.errors import ExecutionClosed, InvalidInput
