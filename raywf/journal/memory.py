@@ -184,7 +184,7 @@ class MemoryJournal:
         store = self._open()
         with store.lock:
             row = store.owners.get(owner)
-            if row is None or row.released or not _holds(store, owner):
+            if row is None or row.released or not _holds(store, row):
                 return False
             store.owners[owner] = row._replace(expires_at=self._clock.now() + lease_s)
             return True
@@ -243,13 +243,13 @@ def _is_live(store: MemoryStore, owner: str, now: float) -> bool:
     return row is not None and not row.released and row.expires_at > now
 
 
-def _holds(store: MemoryStore, owner: str) -> bool:
-    return any(holder == owner for holder, _ in store.leases.values())
+def _holds(store: MemoryStore, owner: OwnerRow) -> bool:
+    return any(lane == owner.lane and holder == owner.owner for (lane, _), (holder, _) in store.leases.items())
 
 
 def _forget_idle(store: MemoryStore, claimer: OwnerRow) -> None:
     for name, row in list(store.owners.items()):
-        if name != claimer.owner and (row.released or row.lane == claimer.lane) and not _holds(store, name):
+        if name != claimer.owner and (row.released or row.lane == claimer.lane) and not _holds(store, row):
             del store.owners[name]
 
 

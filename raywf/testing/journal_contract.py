@@ -482,6 +482,7 @@ class ReadContract(StoreTests):
         assert await filled.count_open("default") == 11
         assert await filled.count_open("default", LANE) == 10
         assert await filled.count_open("default", "lane-2") == 1
+        assert await filled.open_lanes("default") == [LANE, "lane-2"]
 
     async def test_open_ones_are_loaded_with_their_history(self, filled: Journal) -> None:
         loaded = [item async for item in filled.load_open(LANE, [2, 4, 5, 6])]

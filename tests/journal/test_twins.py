@@ -158,6 +158,7 @@ class Twins(RuleBasedStateMachine):
         self.both(lambda journal: journal.existing("default", [f"e-{n}" for n in range(7)]))
         self.both(lambda journal: journal.owners())
         self.both(lambda journal: journal.count_open("default"))
+        self.both(lambda journal: journal.open_lanes("default"))
         for lane in ("lane-1", "lane-2"):
             self.both(lambda journal, lane=lane: journal.inbox(lane, 0))  # type: ignore[misc]
         for name in ("one", "two"):

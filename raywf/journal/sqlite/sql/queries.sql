@@ -58,7 +58,7 @@ ON CONFLICT (owner) DO UPDATE SET
 -- Owners that lost or gave up everything have nothing left to say.
 DELETE FROM owners
 WHERE owner <> :owner AND (released = 1 OR lane = :lane)
-  AND NOT EXISTS (SELECT 1 FROM leases WHERE leases.owner = owners.owner);
+  AND NOT EXISTS (SELECT 1 FROM leases WHERE leases.lane = owners.lane AND leases.owner = owners.owner);
 
 -- name: foreign_owner
 -- A live owner under another kernel: SQLite's shared memory does not reach it.
@@ -68,7 +68,8 @@ LIMIT 1;
 
 -- name: renew_owner
 UPDATE owners SET expires_at = :expires_at
-WHERE owner = :owner AND released = 0 AND EXISTS (SELECT 1 FROM leases WHERE leases.owner = :owner);
+WHERE owner = :owner AND released = 0
+  AND EXISTS (SELECT 1 FROM leases WHERE leases.lane = owners.lane AND leases.owner = owners.owner);
 
 -- name: release_owner
 UPDATE owners SET released = 1 WHERE owner = ?;
