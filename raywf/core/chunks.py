@@ -41,6 +41,8 @@ class Chunks(Generic[T]):
             yield from row
 
     def replaced(self, index: int, value: T) -> Chunks[T]:
+        if not 0 <= index < self._size:
+            raise IndexError(f"index {index} is outside 0..{self._size - 1}")
         at, within = divmod(index, self._width)
         row = self._rows[at]
         row = (*row[:within], value, *row[within + 1 :])
