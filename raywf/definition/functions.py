@@ -125,9 +125,9 @@ def resolve_function(ref: FunctionRef) -> Callable[..., Any]:
         )
     try:
         found: Any = importlib.import_module(module)
-    except ImportError as error:
+    except Exception as error:
         raise CodeMissing(
-            f"function {ref.path!r}: the module {module!r} cannot be imported ({error}). Looked in: "
+            f"function {ref.path!r}: the module {module!r} cannot be imported ({type(error).__name__}: {error}). Looked in: "
             f"{', '.join(each or os.getcwd() for each in sys.path[:6])}. Install it, or start from the directory that "
             "holds it."
         ) from error
