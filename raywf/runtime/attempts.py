@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import heapq
+import itertools
 import queue
 import threading
 from collections import deque
@@ -31,7 +33,18 @@ Given = tuple[Callable[[], TaskContext], list[Any], dict[str, Any]]
 class Attempt:
     """An attempt that was started; ``cancel`` asks it to end. ``abandoned``: its outcome is not wanted any more."""
 
-    __slots__ = ("abandoned", "begun", "cancelled", "done", "given", "is_async", "queued_at", "runner", "work")
+    __slots__ = (
+        "abandoned",
+        "begun",
+        "cancelled",
+        "done",
+        "given",
+        "handed_out",
+        "is_async",
+        "queued_at",
+        "runner",
+        "work",
+    )
 
     def __init__(self, work: Any, done: Done, given: Given | None = None) -> None:
         self.work = work
@@ -39,6 +52,7 @@ class Attempt:
         self.is_async = given is not None
         self.done = done
         self.runner: asyncio.Task[None] | None = None
+        self.handed_out = False
         self.begun = False
         self.cancelled = False
         self.abandoned = False
@@ -170,20 +184,37 @@ class Threads:
         self._loop = loop
         self._limit = limit
         self._queue: queue.SimpleQueue[Attempt | None] = queue.SimpleQueue()
+        self._waiting: list[tuple[int, int, Attempt]] = []
+        self._order = itertools.count()
         self._ended: deque[tuple[Attempt, Any, BaseException | None]] = deque()
         self._threads = 0
         self._busy = 0
         self._woken = False
         self.abandoned = 0
 
-    def start(self, work: Callable[[], Any], done: Done) -> Attempt:
+    def start(self, work: Callable[[], Any], done: Done, priority: int = 0) -> Attempt:
+        """Run ``work`` once a thread is free, larger ``priority`` first."""
         attempt = Attempt(work, done)
+        if self._busy < self._limit:
+            self._hand_out(attempt)
+        else:
+            heapq.heappush(self._waiting, (-priority, next(self._order), attempt))
+        return attempt
+
+    def _hand_out(self, attempt: Attempt) -> None:
+        attempt.handed_out = True
         self._queue.put(attempt)
         self._busy += 1
-        if self._threads < min(self._busy, self._limit):
+        if self._threads < self._busy:
             self._threads += 1
             threading.Thread(target=self._serve, name="raywf-task", daemon=True).start()
-        return attempt
+
+    def _freed(self) -> None:
+        self._busy -= 1
+        while self._waiting and self._busy < self._limit:
+            attempt = heapq.heappop(self._waiting)[2]
+            if not attempt.cancelled:
+                self._hand_out(attempt)
 
     def _serve(self) -> None:
         while (attempt := self._queue.get()) is not None:
@@ -216,17 +247,19 @@ class Threads:
             if attempt.abandoned:
                 self.abandoned -= 1
                 continue
-            self._busy -= 1
+            self._freed()
             attempt.done(result, error)
 
     def abandon(self, attempt: Attempt) -> None:
         """Give up on an attempt: a thread cannot be stopped, so its result is ignored and another takes its place."""
         attempt.cancelled = True
-        if attempt.begun and not attempt.abandoned:
+        if not attempt.handed_out:
+            self._loop.call_soon(attempt.done, None, asyncio.CancelledError())
+        elif attempt.begun and not attempt.abandoned:
             attempt.abandoned = True
             self.abandoned += 1
-            self._busy -= 1
             self._threads -= 1
+            self._freed()
 
     def close(self) -> None:
         for _ in range(self._threads):

@@ -64,7 +64,7 @@ class InlineThreads:
         self._loop = loop
         self.abandoned = 0
 
-    def start(self, work: Callable[[], Any], done: Done) -> Attempt:
+    def start(self, work: Callable[[], Any], done: Done, priority: int = 0) -> Attempt:
         attempt = Attempt(work, done)
         self._loop.call_soon(self._run, attempt)
         return attempt

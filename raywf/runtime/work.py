@@ -68,7 +68,9 @@ class Dispatcher(Protocol):
 class ThreadPool(Protocol):
     abandoned: int
 
-    def start(self, work: Callable[[], Any], done: Callable[[Any, BaseException | None], None]) -> Attempt: ...
+    def start(
+        self, work: Callable[[], Any], done: Callable[[Any, BaseException | None], None], priority: int = 0
+    ) -> Attempt: ...
     def abandon(self, attempt: Attempt) -> None: ...
 
 
@@ -142,7 +144,7 @@ class LocalWork:
             enter(context)
             return self._encoded(function, function.call(*args, **kwargs))
 
-        return self.threads.start(work, done)
+        return self.threads.start(work, done, live.row.priority)
 
     def _start_remote(self, live: Live, node: Node, effect: StartAttempt, function: Function) -> Any:
         assert self.dispatcher is not None and node.function is not None
