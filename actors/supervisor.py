@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import uuid
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,6 +24,8 @@ log = logging.getLogger("raywf.actors.supervisor")
 NAME = "supervisor"
 DRAIN_S = 10.0
 _PAUSE_S = (0.0, 0.5, 1.0, 2.0, 5.0)
+_LOOK_S = 1.0
+_ANSWER_S = 2.0
 
 
 @dataclass(slots=True)
@@ -43,8 +46,10 @@ class SupervisorActor:
         self.ray_namespace = ray_namespace
         self._lanes: dict[str, _Lane] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._adopted = False
         self._parking = False
+        # Ray calls this on the actor's loop. After a restart nobody may come and ask, so adopting does not wait for that.
+        self._adopting = self._spawn(self._adopt_all())
+        self._spawn(self._look_after())
 
     async def ensure(self, wanted: ActorSpec) -> list[str]:
         """Have the actors of a lane running with this bundle; returns their names by index.
@@ -58,7 +63,7 @@ class SupervisorActor:
             if current is not None and (current.bundle != wanted.bundle or current.count != wanted.count):
                 await self._retire(lane)
             for index in range(wanted.count):
-                if index not in lane.members:
+                if index not in lane.members and not await self._adopt_living(lane, wanted.lane, index):
                     await self._start(lane, replace(wanted, index=index), dead=())
             return [lane.members[index][0].name for index in range(wanted.count)]
 
@@ -119,17 +124,26 @@ class SupervisorActor:
             adapter.kill(handle)
             return
         log.warning("workflow actor %s ended (%s): starting its successor", spec.name, why)
+        adapter.kill(handle)  # one that was fenced has a process still
+        await self._replace(lane, spec)
+
+    async def _replace(self, lane: _Lane, spec: ActorSpec) -> None:
+        """Start the successor of a member, for as long as it takes; somebody else's is as good."""
         async with lane.lock:
             if lane.members.get(spec.index, (None,))[0] != spec:
                 return
             del lane.members[spec.index]
             for pause in (*_PAUSE_S, *([_PAUSE_S[-1]] * 1000)):
                 await asyncio.sleep(pause)
+                if self._parking:
+                    return
                 try:
                     await self._start(lane, spec, dead=(spec.owner,))
                     return
                 except Exception:
                     log.exception("the successor of %s did not start; trying again", spec.name)
+                if await self._adopt_living(lane, spec.lane, spec.index):
+                    return
 
     async def _retire(self, lane: _Lane, grace_s: float = DRAIN_S) -> int:
         """Let a lane's actors end what they run, park the rest, and go."""
@@ -146,22 +160,33 @@ class SupervisorActor:
     # adopting
 
     async def _adopt(self) -> None:
+        """Know who lives, before anything is asked. Raises ``StoreUnavailable``; the next call tries again."""
+        if self._adopting.done() and self._adopting.exception() is not None:
+            self._adopting = self._spawn(self._adopt_all())
+        await asyncio.shield(self._adopting)
+
+    async def _adopt_all(self) -> None:
         """After a restart: find the actors that live by the owners in the store; replace those that do not."""
-        if self._adopted:
-            return
-        self._adopted = True
+        specs = [spec for _, spec in await self._owners()]
+        known = {spec.name for spec in specs}
+        for name in adapter.named_actors(self.ray_namespace, "workflow-"):
+            stray = None if name in known else adapter.find_actor(name, self.ray_namespace)
+            if stray is not None:  # started by our predecessor, which died before the actor held a lease
+                adapter.kill(stray)
+        for spec in specs:
+            await self._adopt_one(spec)
+
+    async def _owners(self) -> list[tuple[OwnerRow, ActorSpec]]:
+        """Who holds leases, of those that this supervisor looks after."""
         try:
             reader = open_reader(self.url)
         except RaywfError:
-            return  # the store is not there yet: nobody can own anything
+            return []  # the store is not there yet: nobody can own anything
         try:
             rows = await reader.owners()
         finally:
             await reader.close()
-        for row in rows:
-            spec = self._mine(row)
-            if spec is not None:
-                await self._adopt_one(spec)
+        return [(row, spec) for row in rows if (spec := self._mine(row)) is not None]
 
     def _mine(self, row: OwnerRow) -> ActorSpec | None:
         try:
@@ -173,23 +198,56 @@ class SupervisorActor:
     async def _adopt_one(self, spec: ActorSpec) -> None:
         handle = adapter.find_actor(spec.name, self.ray_namespace)
         lane = self._lanes.setdefault(spec.lane, _Lane())
-        if handle is not None:
-            try:
-                await asyncio.wait_for(_answer(handle.stats.remote()), 10)
-            except Exception:
-                log.warning("workflow actor %s does not answer: it is replaced", spec.name)
-                handle = None
-        if handle is not None:
+        if handle is not None and await _answers(handle, 10):
             lane.members[spec.index] = (spec, handle)
             self._spawn(self._watch(lane, spec, handle))
         elif spec.ray_address == adapter.current_address() and spec.index not in lane.members:
-            async with lane.lock:
-                await self._start(lane, spec, dead=(spec.owner,))
+            log.warning("workflow actor %s does not answer: it is replaced", spec.name)
+            if handle is not None:
+                adapter.kill(handle)
+            lane.members[spec.index] = (spec, handle)
+            self._spawn(self._replace(lane, spec))
 
-    def _spawn(self, work: Any) -> None:
+    async def _adopt_living(self, lane: _Lane, name: str, index: int) -> bool:
+        """Take on the actor that holds these leases already, whoever started it."""
+        for _, spec in await self._owners():
+            if spec.lane == name and spec.index == index:
+                handle = adapter.find_actor(spec.name, self.ray_namespace)
+                if handle is not None and await _answers(handle, _ANSWER_S):
+                    lane.members[index] = (spec, handle)
+                    self._spawn(self._watch(lane, spec, handle))
+                    return True
+        return False
+
+    # looking after
+
+    async def _look_after(self) -> None:
+        """Ray tells of an actor that dies, not of one that hangs or was stopped. Its lease does: once that has lapsed
+        and the actor does not answer, it is replaced. One that answers has trouble with the store and goes on itself."""
+        while not self._parking:
+            await asyncio.sleep(_LOOK_S)
+            try:
+                for row, spec in await self._owners():
+                    if row.expires_at < time.time():
+                        await self._rescue(spec)
+            except Exception:
+                log.exception("looking after the workflow actors failed; trying again")
+
+    async def _rescue(self, spec: ActorSpec) -> None:
+        lane = self._lanes.get(spec.lane)
+        if lane is None or lane.lock.locked():
+            return
+        member, handle = lane.members.get(spec.index, (None, None))
+        if member == spec and not await _answers(handle, _ANSWER_S) and not self._parking:
+            log.warning("the lease of workflow actor %s has lapsed and it does not answer: it is replaced", spec.name)
+            adapter.kill(handle)
+            await self._replace(lane, spec)
+
+    def _spawn(self, work: Any) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
@@ -199,3 +257,12 @@ class SupervisorActor:
 
 async def _answer(ref: Any) -> Any:
     return await ref
+
+
+async def _answers(handle: Any, timeout_s: float) -> bool:
+    """Whether a workflow actor serves."""
+    try:
+        await asyncio.wait_for(_answer(handle.stats.remote()), timeout_s)
+    except Exception:
+        return False
+    return True

@@ -140,6 +140,12 @@ def find_actor(name: str, namespace: str) -> Any:
         return None
 
 
+def named_actors(namespace: str, prefix: str) -> list[str]:
+    """The names of the actors of a namespace that begin so."""
+    found = ray.util.list_named_actors(all_namespaces=True)
+    return [each["name"] for each in found if each["namespace"] == namespace and each["name"].startswith(prefix)]
+
+
 def spawn(
     cls: type,
     name: str,
