@@ -152,10 +152,6 @@ class Readings:
     async def describe(self, execution_id: str) -> ExecutionDescription:
         row = await self.row(execution_id)
         state, history = await self.state(row)
-        tasks = {
-            node.id: _task(node.id, node.kind, task, state)
-            for node, task in zip(state.plan.nodes, state.tasks, strict=True)
-        }
         results = {
             node.id: self.decode(result_bytes(state, node.index))
             for node, task in zip(state.plan.nodes, state.tasks, strict=True)
@@ -172,7 +168,7 @@ class Readings:
             **summary(row).model_dump(exclude={"status", "ended_at"}),
             status=row.status if row.status == "waiting" and not state.closed else state.status.value,
             ended_at=None if ended is None else instant(ended),
-            tasks=tasks,
+            tasks=task_descriptions(state),
             results=results,
             context=context,
             metrics=_metrics(row, history, ended),
@@ -244,6 +240,14 @@ _OPEN = ("pending", "ready", "running", "waiting", "retrying")
 def task_statuses(state: ExecutionState) -> dict[str, str]:
     """The status of each task by id. What never ran of a closed execution counts as cancelled."""
     return {node.id: _status(task, state) for node, task in zip(state.plan.nodes, state.tasks, strict=True)}
+
+
+def task_descriptions(state: ExecutionState) -> dict[str, TaskDescription]:
+    """Where each task stands, by id."""
+    return {
+        node.id: _task(node.id, node.kind, task, state)
+        for node, task in zip(state.plan.nodes, state.tasks, strict=True)
+    }
 
 
 def _status(task: TaskState, state: ExecutionState) -> str:
