@@ -42,6 +42,8 @@ def record(value: Any, scope: Scope, what: str, depth: int = 0) -> Any:
         return {"$cond": record_condition(value, scope, what)}
     if isinstance(value, str) and (type(value) is Marker or has_markers(value)):
         return _template(value, scope, what)
+    if isinstance(value, (bytes, bytearray)) and hides_markers(value):
+        raise _flaw(scope, f"{what}: a text with a reference in it was encoded to bytes: do that inside a task")
     if depth > _DEEPEST:
         raise _flaw(scope, f"{what} is nested deeper than {_DEEPEST} levels, or contains itself: flatten it")
     kind = type(value)
@@ -136,6 +138,8 @@ def holds_expression(value: Any, depth: int = 0) -> bool:
         return True
     if isinstance(value, str):
         return type(value) is Marker or has_markers(value)
+    if isinstance(value, (bytes, bytearray)):
+        return hides_markers(value)
     if depth > _DEEPEST:
         return False
     if type(value) in (list, tuple):

@@ -99,7 +99,7 @@ def has_markers(text: str) -> bool:
     return _DEBRIS.search("".join([text])) is not None
 
 
-def hides_markers(encoded: bytes) -> bool:
+def hides_markers(encoded: bytes | bytearray) -> bool:
     """Whether an encoded constant holds a marker: a reference was formatted inside of something opaque."""
     return _WORD.encode() in encoded.lower() or BEGIN.encode() in encoded or END.encode() in encoded
 
