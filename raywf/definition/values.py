@@ -23,6 +23,7 @@ import dataclasses
 import datetime as dt
 import decimal
 import enum
+import functools
 import importlib
 import io
 import math
@@ -34,7 +35,7 @@ import zoneinfo
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, PydanticUserError, RootModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from raywf.errors import CodeMissing, RaywfError, ValidationFailed
@@ -42,7 +43,10 @@ from raywf.errors import CodeMissing, RaywfError, ValidationFailed
 FindClass: TypeAlias = Callable[[str], type]
 FetchBlob: TypeAlias = Callable[[str], bytes | memoryview]
 _TAG = b'"$t"'
-_MAX_DEPTH = 200
+_MAX_DEPTH = (
+    180  # of JSON; its reader takes 200, and what is gathered from values nests a little deeper than each of them
+)
+_BIG = 10**4000  # its reader takes integers of up to 4300 digits
 
 
 class EncodeError(RaywfError):
@@ -53,9 +57,7 @@ def encode(value: Any) -> bytes:
     """The encoded form of a value: UTF-8 JSON. Raises ``EncodeError`` for what cannot come back exactly."""
     kind = type(value)
     if kind in _SCALARS:
-        if kind is float and not math.isfinite(value):
-            return _json({"$t": "float", "v": repr(value)})
-        return _json(value)
+        return _json(_wire_scalar(value, kind))
     return _json(_wire(value, 0))
 
 
@@ -165,9 +167,7 @@ _SCALARS = frozenset({int, str, bool, float, type(None)})
 def _wire(value: Any, depth: int) -> Any:
     kind = type(value)
     if kind in _SCALARS:
-        if kind is float and not math.isfinite(value):
-            return {"$t": "float", "v": repr(value)}
-        return value
+        return _wire_scalar(value, kind)
     if depth > _MAX_DEPTH:
         raise EncodeError(f"the value is nested deeper than {_MAX_DEPTH} levels, or contains itself: flatten it")
     if kind is list:
@@ -180,10 +180,18 @@ def _wire(value: Any, depth: int) -> Any:
     return _wire_by_family(value, kind, depth)
 
 
+def _wire_scalar(value: Any, kind: type) -> Any:
+    if kind is float and not math.isfinite(value):
+        return {"$t": "float", "v": repr(value)}
+    if kind is int and not -_BIG < value < _BIG:
+        return {"$t": "int", "v": hex(value)}
+    return value
+
+
 def _wire_dict(value: dict[Any, Any], depth: int) -> Any:
     if all(type(key) is str and not key.startswith("$") for key in value):
         return {key: _wire(item, depth + 1) for key, item in value.items()}
-    pairs = [[_wire(key, depth + 1), _wire(item, depth + 1)] for key, item in value.items()]
+    pairs = [[_wire(key, depth + 3), _wire(item, depth + 3)] for key, item in value.items()]
     return {"$t": "dict", "v": pairs}
 
 
@@ -193,7 +201,7 @@ def _tagged(tag: str, read: Callable[[Any], Any]) -> Callable[[Any, int], Any]:
 
 def _wire_items(tag: str, *, sort: bool = False) -> Callable[[Any, int], Any]:
     def write(value: Any, depth: int) -> Any:
-        items = [_wire(item, depth + 1) for item in value]
+        items = [_wire(item, depth + 2) for item in value]
         return {"$t": tag, "v": sorted(items, key=_json) if sort else items}
 
     return write
@@ -217,7 +225,9 @@ def _wire_zone(zone: dt.tzinfo | None) -> dict[str, Any]:
     offset = zone.utcoffset(None)
     if offset is None or type(zone).__module__ not in ("datetime", "pydantic_core._pydantic_core"):
         raise EncodeError(f"the time zone {zone!r} cannot be stored: use zoneinfo.ZoneInfo or datetime.timezone")
-    return {"offset": offset.total_seconds()}
+    named = zone.tzname(None)
+    name = {} if named == dt.timezone(offset).tzname(None) else {"name": named}
+    return {"offset": offset.total_seconds(), **name}
 
 
 def _b64(value: bytes) -> str:
@@ -252,40 +262,85 @@ def class_path(cls: type) -> str:
     return f"{cls.__module__}:{cls.__qualname__}"
 
 
+def _path_of(cls: type) -> str:
+    """The path of a value's class, which must lead back to it."""
+    if "<locals>" in cls.__qualname__:
+        raise EncodeError(
+            f"a value of type {cls.__qualname__} cannot be stored, because its class is defined inside a function and "
+            "would not be found again: move the class to the top of its module"
+        )
+    return class_path(cls)
+
+
 def _wire_by_family(value: Any, kind: type, depth: int) -> Any:
     if isinstance(value, enum.Enum):
         if isinstance(value, enum.Flag):
-            return {"$t": "flag", "c": class_path(kind), "v": _wire(value.value, depth + 1)}
-        return {"$t": "enum", "c": class_path(kind), "v": value.name}
+            return {"$t": "flag", "c": _path_of(kind), "v": _wire(value.value, depth + 1)}
+        return {"$t": "enum", "c": _path_of(kind), "v": value.name}
     if isinstance(value, BaseModel):
         return _wire_model(value, depth)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = [field.name for field in dataclasses.fields(value)]
-        fields = {name: _wire(getattr(value, name), depth + 1) for name in names if hasattr(value, name)}
-        return {"$t": "dataclass", "c": class_path(kind), "v": fields}
+    if dataclasses.is_dataclass(value) and not isinstance(value, (type, *_BUILT_IN)):
+        names = dict.fromkeys(field.name for field in dataclasses.fields(value) if hasattr(value, field.name))
+        names |= _kept(value, kind)
+        fields = {name: _wire(getattr(value, name), depth + 2) for name in names}
+        return {"$t": "dataclass", "c": _path_of(kind), "v": fields}
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return {"$t": "namedtuple", "c": class_path(kind), "v": [_wire(item, depth + 1) for item in value]}
+        return {"$t": "namedtuple", "c": _path_of(kind), "v": [_wire(item, depth + 2) for item in value]}
     wire = _wire_array(value, kind)
     if wire is not None:
         return wire
     raise EncodeError(_refusal(kind))
 
 
+_BUILT_IN = (
+    BaseException,
+    dict,
+    list,
+    tuple,
+    set,
+    frozenset,
+    str,
+    bytes,
+    bytearray,
+    int,
+    float,
+    complex,
+    dt.date,
+    dt.time,
+)
+"""Bases whose own contents a dataclass does not list among its fields."""
+
+
+def _kept(value: Any, kind: type) -> dict[str, Any]:
+    """The attributes in an object's own dictionary, without what a ``cached_property`` would compute again."""
+    own = getattr(value, "__dict__", {})
+    return {
+        name: item
+        for name, item in own.items()
+        if not (name.startswith("__") or isinstance(getattr(kind, name, None), functools.cached_property))
+    }
+
+
 def _wire_model(value: BaseModel, depth: int) -> Any:
-    cls = type(value)
-    generic = cls.__pydantic_generic_metadata__
-    wire: dict[str, Any] = {"$t": "model", "c": class_path(generic["origin"] or cls)}
-    if generic["origin"]:
-        if not all(isinstance(arg, type) for arg in generic["args"]):
-            raise EncodeError(f"{cls.__name__} cannot be stored: name it in a subclass, `class Named({cls.__name__})`")
-        wire["args"] = [class_path(arg) for arg in generic["args"]]
-    wire["v"] = {name: _wire(item, depth + 1) for name, item in value.__dict__.items()}
+    wire: dict[str, Any] = {"$t": "model", **_wire_class(type(value))}
+    wire["v"] = {name: _wire(item, depth + 2) for name, item in _kept(value, type(value)).items()}
     wire["set"] = sorted(value.__pydantic_fields_set__)
     if value.__pydantic_extra__:
-        wire["extra"] = {name: _wire(item, depth + 1) for name, item in value.__pydantic_extra__.items()}
+        wire["extra"] = {name: _wire(item, depth + 2) for name, item in value.__pydantic_extra__.items()}
     if value.__pydantic_private__:
-        wire["private"] = {name: _wire(item, depth + 1) for name, item in value.__pydantic_private__.items()}
+        wire["private"] = {name: _wire(item, depth + 2) for name, item in value.__pydantic_private__.items()}
     return wire
+
+
+def _wire_class(cls: Any) -> dict[str, Any]:
+    """A class by path; a parametrised generic model by that of its origin and its arguments."""
+    generic = getattr(cls, "__pydantic_generic_metadata__", None) or {"origin": None}
+    if not generic["origin"]:
+        return {"c": _path_of(cls)}
+    if not all(isinstance(arg, type) for arg in generic["args"]):
+        raise EncodeError(f"{cls.__name__} cannot be stored: name it in a subclass, `class Named({cls.__name__})`")
+    args = [wire["c"] if len(wire) == 1 else wire for wire in map(_wire_class, generic["args"])]
+    return {"c": _path_of(generic["origin"]), "args": args}
 
 
 def _wire_array(value: Any, kind: type) -> Any:
@@ -296,6 +351,8 @@ def _wire_array(value: Any, kind: type) -> Any:
             return None
         if getattr(value, "dtype", None) is None or value.dtype.hasobject:
             return None
+        if isinstance(value, (np.str_, np.bytes_)) and value[-1:] in ("\0", b"\0"):
+            return None  # NumPy takes NULs at the end for padding
         buffer = io.BytesIO()
         np.save(buffer, np.asarray(value), allow_pickle=False)
         return {"$t": "npscalar" if isinstance(value, np.generic) else "ndarray", "v": _b64(buffer.getvalue())}
@@ -398,15 +455,14 @@ def _zone(wire: dict[str, Any]) -> dt.tzinfo | None:
     if "zone" in wire:
         return zoneinfo.ZoneInfo(wire["zone"])
     if "offset" in wire:
+        if "name" in wire:
+            return dt.timezone(dt.timedelta(seconds=wire["offset"]), wire["name"])
         return dt.timezone(dt.timedelta(seconds=wire["offset"])) if wire["offset"] else dt.timezone.utc  # noqa: UP017
     return None
 
 
 def _read_model(wire: dict[str, Any], ctx: Context) -> Any:
-    cls: Any = ctx.find(wire["c"])
-    if "args" in wire:
-        args = tuple(ctx.find(path) for path in wire["args"])
-        cls = cls[args if len(args) > 1 else args[0]]
+    cls = _read_class(wire, ctx)
     model = cls.__new__(cls)
     fields = {name: _unwire(item, ctx) for name, item in wire["v"].items()}
     extra = {name: _unwire(item, ctx) for name, item in wire.get("extra", {}).items()}
@@ -414,9 +470,21 @@ def _read_model(wire: dict[str, Any], ctx: Context) -> Any:
     object.__setattr__(model, "__dict__", fields)
     object.__setattr__(model, "__pydantic_fields_set__", set(wire["set"]))
     allows_extra = cls.model_config.get("extra") == "allow"
-    object.__setattr__(model, "__pydantic_extra__", extra if allows_extra else None)
-    object.__setattr__(model, "__pydantic_private__", private or ({} if cls.__private_attributes__ else None))
+    if not issubclass(cls, RootModel):  # which has no place for extra fields
+        object.__setattr__(model, "__pydantic_extra__", extra if allows_extra else None)
+    if cls.__private_attributes__ or not issubclass(cls, RootModel):
+        object.__setattr__(model, "__pydantic_private__", private or ({} if cls.__private_attributes__ else None))
     return model
+
+
+def _read_class(wire: str | dict[str, Any], ctx: Context) -> Any:
+    if isinstance(wire, str):
+        return ctx.find(wire)
+    cls: Any = ctx.find(wire["c"])
+    if "args" not in wire:
+        return cls
+    args = tuple(_read_class(arg, ctx) for arg in wire["args"])
+    return cls[args if len(args) > 1 else args[0]]
 
 
 def _read_dataclass(wire: dict[str, Any], ctx: Context) -> Any:
@@ -451,6 +519,7 @@ def _read_path(wire: dict[str, Any], ctx: Context) -> Any:
 
 _READERS: dict[str, Callable[[dict[str, Any], Context], Any]] = {
     "float": lambda w, ctx: float(w["v"]),
+    "int": lambda w, ctx: int(w["v"], 16),
     "dict": lambda w, ctx: {_unwire(key, ctx): _unwire(item, ctx) for key, item in w["v"]},
     "tuple": lambda w, ctx: tuple(_unwire(item, ctx) for item in w["v"]),
     "set": lambda w, ctx: {_unwire(item, ctx) for item in w["v"]},
