@@ -15,7 +15,7 @@ import pytest
 
 from tests.docs.pages import EXAMPLES, ROOT, Block, printed_by, programs
 
-PATIENCE_S = 120
+PATIENCE_S = 150
 
 PROGRAMS = {block.name or "": block for block in programs()}
 FIRST = "review.py"
@@ -67,7 +67,7 @@ def saved(block: Block, place: Path) -> Path:
     return path
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(500)
 def test_every_program_and_example_type_checks(tmp_path: Path) -> None:
     paths = [str(saved(block, tmp_path)) for block in programs()] + [str(path) for path in EXAMPLES]
     command = [sys.executable, "-m", "mypy", "--strict", "--config-file", str(ROOT / "pyproject.toml"), *paths]
@@ -99,14 +99,14 @@ def test_the_test_shown_in_the_docs_passes() -> None:
 
 
 @pytest.mark.cluster
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(500)
 def test_the_program_of_the_readme_prints_what_the_readme_says(place: Path) -> None:
     block = PROGRAMS[FIRST]
     assert output(saved(block, place), place) == block.printed
 
 
 @pytest.mark.cluster
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(500)
 @pytest.mark.parametrize("name", [name for name in PROGRAMS if name not in (FIRST, "test_refund.py")])
 def test_a_program_of_the_docs_prints_what_its_page_says(name: str, place: Path, shared_ray: str) -> None:
     block = PROGRAMS[name]
@@ -115,7 +115,7 @@ def test_a_program_of_the_docs_prints_what_its_page_says(name: str, place: Path,
 
 
 @pytest.mark.cluster
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(500)
 @pytest.mark.parametrize("path", [path for path in EXAMPLES if path.stem != "crash"], ids=lambda path: path.stem)
 def test_an_example_prints_what_it_says(path: Path, place: Path, shared_ray: str) -> None:
     assert output(path, place, RAY_ADDRESS=shared_ray) == printed_by(path)
@@ -123,7 +123,7 @@ def test_an_example_prints_what_it_says(path: Path, place: Path, shared_ray: str
 
 @pytest.mark.cluster
 @pytest.mark.kill
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(500)
 def test_the_crash_of_the_readme(place: Path) -> None:
     example = ROOT / "examples" / "crash.py"
     ledger = place / "ledger.txt"
