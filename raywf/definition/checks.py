@@ -13,7 +13,7 @@ from raywf.core.bindings import INPUT, Binding, references
 from raywf.definition.expressions import Place, PlacedError, Resolve, read_condition, read_value
 from raywf.definition.lines import did_you_mean
 from raywf.definition.names import FUNCTION, ID, MAX_DEPTH, MAX_WIDTH, NAME, RESERVED_PARAMETERS
-from raywf.definition.options import to_data
+from raywf.definition.options import seconds, to_data
 from raywf.errors import DefinitionError
 
 if TYPE_CHECKING:
@@ -148,8 +148,8 @@ def check(definition: WorkflowDefinition) -> None:
 def depth(definition: WorkflowDefinition) -> int:
     """How many levels of child workflows there are below."""
     deepest, level = 0, [definition]
-    while level := [task.workflow for each in level for task in each.tasks if task.workflow is not None]:
-        deepest += 1
+    while children := {id(task.workflow): task.workflow for each in level for task in each.tasks if task.workflow}:
+        deepest, level = deepest + 1, list(children.values())
         if deepest > MAX_DEPTH:
             break
     return deepest
@@ -211,6 +211,30 @@ def _check_kind(task: TaskDefinition, place: Place) -> None:
         to_data(f"task {task.id!r}", task.options)
     except DefinitionError as error:
         raise PlacedError((*place, "options"), str(error)) from None
+    _check_wait(task, place)
+
+
+def _check_wait(task: TaskDefinition, place: Place) -> None:
+    """What a wait says as a constant; what it says by a reference is checked at run time."""
+    durations: list[tuple[str, str, Any]] = []
+    if task.sleep is not None:
+        durations.append(("sleep", "seconds", task.sleep.seconds))
+    if task.signal is not None:
+        durations.append(("signal", "timeout", task.signal.timeout))
+        if not task.signal.name or not isinstance(task.signal.name, (str, dict)):
+            raise PlacedError(
+                (*place, "signal", "name"),
+                f"task {task.id!r}: the name of a signal is text, not {task.signal.name!r:.60}",
+            )
+    if task.approval is not None:
+        durations.append(("approval", "timeout", task.approval.timeout))
+    for kind, name, value in durations:
+        if isinstance(value, dict) or (value is None and name == "timeout"):
+            continue
+        try:
+            seconds(f"task {task.id!r}: {name}", value, zero=name == "seconds")
+        except DefinitionError as error:
+            raise PlacedError((*place, kind, name), str(error)) from None
 
 
 class Graph:

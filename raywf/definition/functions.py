@@ -114,15 +114,13 @@ def plain(found: Any) -> Any:
 
 
 def resolve_function(ref: FunctionRef) -> Callable[..., Any]:
-    """Import ``module:qualname`` and give the plain function. Raises ``CodeMissing`` saying what, where and what to do."""
+    """Import ``module:qualname`` and give the plain function. Raises ``CodeMissing`` saying what, where and what to do.
+
+    A by-value function is found only in the program that defined it, and only if its source is still the same.
+    """
     module, _, qualname = ref.path.partition(":")
-    qualname = qualname.partition("#")[0]
     if ref.by_value:
-        raise CodeMissing(
-            f"function {ref.path!r} cannot be imported: it was defined in __main__, in a notebook or inside another "
-            "function, so only the program that defined it can send it. Connect from that program, or move the "
-            "function to the top of a module."
-        )
+        return _resolve_here(ref, module, qualname)
     try:
         found: Any = importlib.import_module(module)
     except Exception as error:
@@ -144,6 +142,25 @@ def resolve_function(ref: FunctionRef) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]
 
 
+def _resolve_here(ref: FunctionRef, module: str, qualname: str) -> Callable[..., Any]:
+    found: Any = sys.modules.get(module)
+    for name in qualname.split("."):
+        found = getattr(found, name, None)
+    found = plain(found)
+    if callable(found):
+        if ref.source_hash in ("", source_hash(found, ref.path, with_closure=True)):
+            return found  # type: ignore[no-any-return]
+        raise CodeMissing(
+            f"function {ref.path!r} has changed since the definition was written: its source is another. Bring the old "
+            "function back, or write the definition again."
+        )
+    raise CodeMissing(
+        f"function {ref.path!r} cannot be imported: it was defined in __main__, in a notebook or inside another "
+        "function, so only the program that defined it can send it. Connect from that program, or move the "
+        "function to the top of a module."
+    )
+
+
 def check_arity(
     who: str, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], *, line: str = ""
 ) -> None:
@@ -161,10 +178,16 @@ def check_arity(
         raise DefinitionError(f"{where}{who}: {error}.{hint} It is defined as {name}{signature}") from None
 
 
-@functools.lru_cache(maxsize=4096)
 def signature_of(function: Callable[..., Any]) -> inspect.Signature | None:
     """The signature, or None for the few built-in functions that have none."""
     try:
-        return inspect.signature(function)
+        return _signature(function)
+    except (TypeError, ValueError):
+        pass
+    try:
+        return inspect.signature(function)  # a method of an object that has no hash
     except (TypeError, ValueError):
         return None
+
+
+_signature = functools.lru_cache(maxsize=4096)(inspect.signature)

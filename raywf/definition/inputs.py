@@ -6,7 +6,7 @@ The encoded form is a JSON object from parameter to encoded value. Checking is l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Any, TypeAlias
 
@@ -55,7 +55,7 @@ class Binder:
                     value = check(value)
                 except ValidationError as error:
                     raise InvalidInput(_misfit(self.workflow, name, value, error)) from None
-                except _SchemaMisfit as misfit:
+                except SchemaMisfit as misfit:
                     raise InvalidInput(self._about(name + misfit.place, misfit.message)) from None
             try:
                 out.append(encode(value))
@@ -146,7 +146,7 @@ def _of_schemas(definition: WorkflowDefinition) -> Binder:
             binding = read_value(schema["default"], _no_references, ("parameters", name, "default"))
             assert isinstance(binding, Const)
             default = binding.value
-        fields.append((name, _schema_check(schema), default, False))
+        fields.append((name, schema_check(schema), default, False))
     return Binder(definition.id, fields)
 
 
@@ -154,7 +154,9 @@ def _no_references(head: str, path: Any, place: Any) -> int:
     raise InvalidInput(f"a default cannot refer to {head!r}")
 
 
-class _SchemaMisfit(Exception):
+class SchemaMisfit(Exception):
+    """A value does not fit a JSON schema; ``place`` is the path into the value."""
+
     def __init__(self, place: str, message: str) -> None:
         self.place = place
         self.message = message
@@ -178,7 +180,7 @@ def _rules(schema: Any) -> Any:
     return {key: rule for key, rule in schema.items() if key != "default"} if isinstance(schema, Mapping) else schema
 
 
-def _schema_check(schema: dict[str, Any]) -> Check | None:
+def schema_check(schema: dict[str, Any]) -> Check | None:
     """A check by JSON schema: the value is looked at in its JSON form, and passes through as it is."""
     rules = _rules(schema)
     if not rules:
@@ -197,14 +199,14 @@ def _schema_check(schema: dict[str, Any]) -> Check | None:
     return check
 
 
-def _first_misfit(validator: Any, value: Any) -> _SchemaMisfit | None:
+def _first_misfit(validator: Any, value: Any) -> SchemaMisfit | None:
     try:
         plain = to_jsonable_python(value)
     except (PydanticSerializationError, ValueError, TypeError):
         return None
     for error in validator.iter_errors(plain):
         place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path)
-        return _SchemaMisfit(place, f"{error.message:.300}")
+        return SchemaMisfit(place, f"{error.message:.300}")
     return None
 
 
@@ -238,30 +240,6 @@ def bind_many(target: Target, values: Sequence[Any]) -> list[bytes]:
         except InvalidInput as error:
             raise InvalidInput(str(error), index) from None
     return bound
-
-
-def check_signal(definition: WorkflowDefinition, name: str, payload: Any) -> None:
-    """Raise ``InvalidInput`` when every task that waits for this signal has a schema and the payload fits none."""
-    misfit: _SchemaMisfit | None = None
-    for schema in _signal_schemas(definition, name):
-        if not isinstance(schema, dict):
-            return
-        try:
-            (_schema_check(schema) or (lambda value: value))(payload)
-            return
-        except _SchemaMisfit as error:
-            misfit = error
-    if misfit is not None:
-        raise InvalidInput(
-            f"signal {name!r} of workflow {definition.id!r}: {f'payload{misfit.place}'!r}: {misfit.message}"
-        )
-
-
-def _signal_schemas(definition: WorkflowDefinition, name: str) -> Iterator[Any]:
-    """The schemas (None: anything goes) of the tasks that wait for a signal, or may."""
-    for task in definition.tasks:
-        if task.signal is not None and (task.signal.name == name or not isinstance(task.signal.name, str)):
-            yield task.signal.payload_schema
 
 
 def input_values(data: bytes) -> dict[str, Any]:

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from pydantic import BaseModel
-
-from raywf.definition.model import WorkflowDefinition
+from raywf.definition.inputs import SchemaMisfit, schema_check
+from raywf.definition.model import TaskDefinition, WorkflowDefinition
 from raywf.errors import InvalidInput
 
 
 def check_signal(definition: WorkflowDefinition, name: str, payload: Any) -> None:
-    """Raise ``InvalidInput`` when a task that waits for this signal has a schema that the payload does not fit."""
-    for task in definition.tasks:
-        schema = task.signal.payload_schema if task.signal is not None and task.signal.name == name else None
-        if not isinstance(schema, dict):
-            continue
-        import jsonschema
+    """Raise ``InvalidInput`` when every task that waits for this signal has a schema and the payload fits none.
 
-        plain = payload.model_dump(mode="json") if isinstance(payload, BaseModel) else payload
+    Which of them will take it is not known yet: a signal goes to the first that waits.
+    """
+    misfits = []
+    for task, schema in _waiting(definition, name):
+        check = schema_check(schema) if isinstance(schema, dict) else None
+        if check is None:
+            return
         try:
-            jsonschema.validate(plain, schema)
-        except jsonschema.ValidationError as error:
-            place = "".join(f"[{part!r}]" for part in error.absolute_path)
-            raise InvalidInput(
-                f"the payload of signal {name!r} does not fit what task {task.id!r} expects"
-                f"{f' at {place}' if place else ''}: {error.message}"
-            ) from None
+            check(payload)
+            return
+        except SchemaMisfit as error:
+            misfits.append((task, error))
+    if misfits:
+        task, misfit = misfits[0]
+        place = f" at payload{misfit.place}" if misfit.place else ""
+        raise InvalidInput(
+            f"the payload of signal {name!r} does not fit what task {task.id!r} of workflow {definition.id!r} "
+            f"expects{place}: {misfit.message}"
+        )
+
+
+def _waiting(definition: WorkflowDefinition, name: str) -> Iterator[tuple[TaskDefinition, Any]]:
+    """The tasks that wait for a signal of this name, or may (the name is known only at run time), and their schemas."""
+    for task in definition.tasks:
+        if task.signal is not None and (task.signal.name == name or not isinstance(task.signal.name, str)):
+            yield task, task.signal.payload_schema

@@ -82,13 +82,17 @@ def _items(trace: Trace, who: str, given: Any) -> Any:
     """What is mapped over: a reference, or a list that is known now."""
     if isinstance(given, Expression):
         return given
-    if isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable):
+    if type(given).__module__.partition(".")[0] in ("numpy", "pyarrow"):
+        return given
+    if (
+        isinstance(given, (str, bytes, Mapping))
+        or hasattr(given, "model_fields_set")
+        or not isinstance(given, Iterable)
+    ):
         raise trace.flaw(f"{who}: .map() goes over lists, not over {given!r:.60}: what is the same for all calls is "
                          "given by keyword")  # fmt: skip
     if isinstance(given, (set, frozenset)):
         raise trace.flaw(f"{who}: .map() over a set has no order: give sorted(…)")
-    if hasattr(given, "dtype") or hasattr(given, "schema"):
-        return given
     items = list(given)
     if len(items) > MAX_WIDTH:
         raise trace.flaw(f"{who}: .map() over {len(items):,} items; the limit is {MAX_WIDTH:,}")

@@ -7,13 +7,13 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-from raywf.core.plan import FunctionRef, NodeKind, Plan
+from raywf.core.plan import FunctionRef, Plan
 from raywf.definition.functions import check_arity, resolve_function
 from raywf.definition.lines import line_of, user_line
 from raywf.definition.names import ID, RESERVED_PARAMETERS
 from raywf.definition.tasks import Callee, Task, by_name, several
 from raywf.definition.tracing import Trace, active, check_id, required
-from raywf.errors import DefinitionError
+from raywf.errors import CodeMissing, DefinitionError
 
 if TYPE_CHECKING:
     from raywf.definition.model import WorkflowDefinition
@@ -164,8 +164,14 @@ class LoadedWorkflow(Workflow[..., Any]):
 
     @functools.cached_property
     def _traced(self) -> tuple[WorkflowDefinition, dict[FunctionRef, Callable[..., Any]]]:
-        refs = [ref for ref in function_refs(self._definition) if not ref.by_value]
-        return self._definition, {ref: resolve_function(ref) for ref in refs}
+        found = {}
+        for ref in function_refs(self._definition):
+            try:
+                found[ref] = resolve_function(ref)
+            except CodeMissing:
+                if not ref.by_value:  # one that goes by value may be in the engine, sent by the program that has it
+                    raise
+        return self._definition, found
 
     def check(self) -> None:
         from raywf.definition.inputs import binder_of
@@ -180,13 +186,13 @@ def _stand_in(definition: WorkflowDefinition) -> Callable[..., Any]:
     def body(*args: Any, **kwargs: Any) -> Any:
         raise DefinitionError(f"workflow {definition.id!r} was loaded as data: an engine runs it")
 
-    keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    parameters = [
-        inspect.Parameter(name, keyword, default=None if "default" in schema else inspect.Parameter.empty)
-        for name, schema in definition.parameters.items()
-    ]
-    required_last = sorted(parameters, key=lambda each: each.default is None)
-    body.__signature__ = inspect.Signature(required_last)  # type: ignore[attr-defined]
+    parameters, optional = [], False
+    for name, schema in definition.parameters.items():
+        # Python wants all after the first default to have one too; what is missing there shows when it is bound.
+        optional = optional or "default" in schema
+        default = None if optional else inspect.Parameter.empty
+        parameters.append(inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default))
+    body.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     body.__name__ = definition.id
     return body
 
@@ -227,8 +233,8 @@ def check_functions(definition: WorkflowDefinition) -> None:
         for task in each.tasks:
             who = f"workflow {each.id!r}: task {task.id!r}"
             positional = task.args if task.map is None else task.map
-            if task.kind is NodeKind.CALL and task.function is not None and not task.by_value:
-                function = resolve_function(FunctionRef(task.function, task.source_hash))
+            if task.function is not None:
+                function = resolve_function(FunctionRef(task.function, task.source_hash, task.by_value))
                 check_arity(who, function, positional, task.kwargs)
             elif task.workflow is not None:
                 check_arity(who, _stand_in(task.workflow), positional, task.kwargs)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from raywf import CodeMissing, DefinitionError, WorkflowDefinition, task
+from raywf import CodeMissing, DefinitionError, WorkflowDefinition, task, workflow
 from raywf.core.plan import FunctionRef
 from raywf.definition.functions import function_ref, resolve_function, source_hash
 from raywf.definition.workflows import as_workflow, check_functions, function_refs
@@ -97,9 +97,26 @@ def test_missing_code_says_what_where_and_what_to_do(path: str, said: str) -> No
         resolve_function(FunctionRef(path))
 
 
-def test_a_by_value_function_cannot_be_imported() -> None:
+def test_a_by_value_function_is_found_only_where_it_was_defined(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CodeMissing, match="cannot be imported: it was defined in __main__"):
         resolve_function(FunctionRef("__main__:f", by_value=True))
+    module = ModuleType("a_notebook")
+    monkeypatch.setitem(sys.modules, "a_notebook", module)
+    exec("def f(n):\n    return n", module.__dict__)
+    made = task(module.f)
+    module.f = made  # type: ignore[attr-defined]
+
+    @workflow
+    def body(n: int) -> Any:
+        return made(n)
+
+    again = as_workflow(WorkflowDefinition.from_yaml(body.definition.to_yaml()))
+    assert list(again.functions.values()) == [made.function]
+    again.check()
+    with pytest.raises(CodeMissing, match="'a_notebook:f' has changed since the definition was written"):
+        resolve_function(FunctionRef("a_notebook:f", "other", by_value=True))
+    del module.f
+    assert as_workflow(WorkflowDefinition.from_yaml(body.definition.to_yaml())).functions == {}
 
 
 def test_a_module_that_fails_while_it_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,8 @@ from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from raywf import InvalidInput, WorkflowDefinition, task, wait_signal, workflow
-from raywf.definition.inputs import bind_input, bind_many, call_of, check_signal, input_values
+from raywf.definition.inputs import bind_input, bind_many, call_of, input_values
+from raywf.definition.signals import check_signal
 from raywf.definition.workflows import as_workflow
 from tests.unit.definition.drive import drive
 
@@ -215,7 +216,9 @@ def test_a_signal_is_checked_against_its_schema() -> None:
     check_signal(definition, "unknown", 5)
     check_signal(definition, "either", 5)
     check_signal(definition, "either", "five")
-    with pytest.raises(InvalidInput, match=r"signal 'paid' of workflow 'body': 'payload.title': 5 is not of type"):
+    with pytest.raises(
+        InvalidInput, match=r"signal 'paid' does not fit what task 'wait_signal' .*at payload.title: 5 is not of type"
+    ):
         check_signal(definition, "paid", {"title": 5})
     with pytest.raises(InvalidInput, match="signal 'either'"):
         check_signal(definition, "either", [])
