@@ -22,7 +22,7 @@ from raywf.client.reading import ExecutionDescription, ExecutionSummary, History
 from raywf.config import Settings
 from raywf.core.ids import check_execution_id, new_execution_id, shard_of
 from raywf.core.state import CLOSED
-from raywf.definition.inputs import bind_input, call_of
+from raywf.definition.inputs import bind_input, bind_many
 from raywf.definition.model import WorkflowDefinition
 from raywf.definition.workflows import Workflow, as_workflow
 from raywf.errors import AlreadyExists, InvalidInput, NotConnected, ResultTimeout
@@ -38,6 +38,7 @@ from raywf.telemetry import current_trace_id, new_traceparent
 
 RECHECK_S = 5.0
 _PRIORITY = 2**31
+_CHUNK = 500
 
 
 class _Waiting:
@@ -336,17 +337,22 @@ class AsyncWorkflowEngine:
         if execution_ids is not None and len(set(execution_ids)) != len(execution_ids):
             twice = next(id_ for id_ in execution_ids if list(execution_ids).count(id_) > 1)
             raise InvalidInput(f"execution_id {twice!r} is given twice: ids are unique")
-        definition = workflow.definition
-        requests = []
-        for index, value in enumerate(given):
+        encoded = bind_many(workflow, given)
+        for index, execution_id in enumerate(execution_ids or ()):
             try:
-                args, kwargs = call_of(definition, value)
-                encoded = bind_input(workflow, args, kwargs)
-                execution_id = None if execution_ids is None else execution_ids[index]
-                requests.append(self._request(workflow, encoded, execution_id, 0, None, {}))
+                check_execution_id(execution_id)
             except InvalidInput as error:
                 raise InvalidInput(str(error), index=index) from None
-        return await self._submit(await self._lane(None), workflow, requests)
+        lane = await self._lane(None)
+        await self._prepare(lane, workflow)
+        ids: Sequence[str | None] = execution_ids or [None] * len(encoded)
+        sending = []
+        for start in range(0, len(encoded), _CHUNK):
+            chunk = zip(encoded[start : start + _CHUNK], ids[start : start + _CHUNK], strict=True)
+            requests = [self._request(workflow, input_, id_, 0, None, {}) for input_, id_ in chunk]
+            sending.append(asyncio.ensure_future(self._submit(lane, workflow, requests)))
+            await asyncio.sleep(0)  # the engine works on these while the next are made
+        return [handle for handles in await asyncio.gather(*sending) for handle in handles]
 
     async def run(self, wf: Workflow[..., Any] | WorkflowDefinition, /, *args: Any, **kwargs: Any) -> Any:
         """Submit and wait for the result."""
@@ -489,13 +495,14 @@ class AsyncWorkflowEngine:
             waiting = self._results[execution_id] = _Waiting()
         return waiting
 
-    def _ended(self, execution_id: str, kind: str, data: bytes | None, task: str | None = None) -> None:
+    def _ended(self, execution_id: str, kind: str, task: str | None, data: bytes | None) -> None:
         waiting = self._results.get(execution_id)
         if waiting is not None:
             waiting.settle(kind, task, data)
-        isolated = lane_of(self.namespace, self._bundle.project, execution_id)
-        if isolated in self._lanes:  # its actor leaves too
-            asyncio.get_running_loop().call_later(1.0, self._leave_lane, isolated)
+        if len(self._lanes) > 1:
+            isolated = lane_of(self.namespace, self._bundle.project, execution_id)
+            if isolated in self._lanes:  # its actor leaves too
+                asyncio.get_running_loop().call_later(1.0, self._leave_lane, isolated)
 
     def _leave_lane(self, name: str) -> None:
         lane = self._lanes.pop(name, None)
@@ -516,7 +523,7 @@ class AsyncWorkflowEngine:
         for id_, row in rows.items():
             closing = closings.get(row.key)
             if closing is not None:
-                self._ended(id_, closing.kind, closing.data, closing.task)
+                self._ended(id_, closing.kind, closing.task, closing.data)
 
     async def _result(self, execution_id: str, waiting: _Waiting, timeout: float | None) -> Any:
         if waiting.outcome is None:
@@ -536,11 +543,11 @@ class AsyncWorkflowEngine:
                 await self._look([execution_id])
             if not waiting.is_over:
                 await self._raise_if_broken(execution_id, waiting, give_up_at, timeout)
-        kind, task, data = waiting.outcome
-        if kind == "execution_failed" and task is None:
-            row = await self._readings().row(execution_id)
-            closing = await self._readings().outcome(row)
-            task = closing.task if closing else None
+        return self._settled(execution_id, waiting.outcome)
+
+    def _settled(self, execution_id: str, outcome: tuple[str, str | None, bytes | None]) -> Any:
+        """The result behind an outcome, or the error it stands for. Safe from any thread."""
+        kind, task, data = outcome
         return self._readings().settle(execution_id, kind, task, data)
 
     async def _raise_if_broken(

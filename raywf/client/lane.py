@@ -62,7 +62,7 @@ class Lane:
         supervisor: Any,
         spec: ActorSpec,
         definitions: Callable[[str], list[DefinitionRow]],
-        ended: Callable[[str, str, bytes | None], None],
+        ended: Callable[[str, str, str | None, bytes | None], None],
         watched: Callable[[str], list[str]],
         look: Callable[[Sequence[str]], Any],
         code: Callable[[], list[bytes]],
@@ -214,10 +214,10 @@ class Lane:
             except adapter.OutOfReach:
                 await self._relink(member)
                 return
-            for number, id_, kind, data in endings:
+            for number, id_, kind, task, data in endings:
                 if number > member.acknowledged:
                     member.acknowledged = number
-                    self._ended(id_, kind, data)
+                    self._ended(id_, kind, task, data)
 
     # when an actor is gone
 

@@ -12,6 +12,7 @@ SHARDS = 256
 
 MAX_EXECUTION_ID = 200
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32, as ULID uses it
+_PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
 _USER_ID = re.compile(r"[^\s/\x00-\x1f\x7f]+")
 
 
@@ -21,11 +22,8 @@ def new_execution_id(now_ms: int, random_bits: int) -> str:
     Ordered ids keep the journal's B-tree appends at its right edge.
     """
     number = ((now_ms & (2**48 - 1)) << 80) | (random_bits & (2**80 - 1))
-    out = []
-    for _ in range(26):
-        out.append(_ALPHABET[number & 31])
-        number >>= 5
-    return "".join(reversed(out))
+    pairs = [_PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)]
+    return "".join(pairs)
 
 
 def check_execution_id(execution_id: object) -> str:

@@ -95,7 +95,7 @@ class Host:
         self.telemetry = telemetry
         self.work: Work
         self.open: dict[str, Live] = {}
-        self.on_closed: Callable[[Live, str, bytes | None], None] = lambda live, kind, data: None
+        self.on_closed: Callable[[Live, EventRow], None] = lambda live, last: None
         self.on_orphan_child: Callable[[Live, int, int | None, int], None] = self._open_child
         self.may_act: Callable[[], bool] = lambda: True
         self.draining = False
@@ -225,7 +225,7 @@ class Host:
             self._disarm_all(live)
         live.columns = None
         self.telemetry.execution_ended(live)
-        self.commits.on_durable(functools.partial(self.on_closed, live, last.kind, last.data))
+        self.commits.on_durable(functools.partial(self.on_closed, live, last))
         if live.parent is not None:
             parent, task, item = live.parent
             self._child_ended(parent, task, item, live)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+from raywf.ports import EventRow
 from raywf.runtime.live import Live
 
 MAX_REPLY = 2000
-Ending = tuple[int, str, str, bytes | None]
-"""A number that counts up per client, the execution's id, the kind and data of its closing event."""
+Ending = tuple[int, str, str, str | None, bytes | None]
+"""A number that counts up per client, the execution's id, and kind, task and data of its closing event."""
 
 
 class _Box:
@@ -34,11 +35,11 @@ class Outbox:
         watchers = frozenset((client,)) if live.watchers is None else live.watchers | {client}
         live.watchers = self._shared.setdefault(watchers, watchers)
 
-    def post(self, clients: Iterable[str], id_: str, kind: str, data: bytes | None) -> None:
+    def post(self, clients: Iterable[str], id_: str, last: EventRow) -> None:
         for client in clients:
             box = self._box(client)
             box.number += 1
-            box.endings.append((box.number, id_, kind, data))
+            box.endings.append((box.number, id_, last.kind, last.task, last.data))
             if box.parked is not None and not box.parked.done():
                 box.parked.set_result(None)
 

@@ -337,9 +337,9 @@ class Owner:
                 self.outbox.watch(client, live)
         return missing
 
-    def _closed(self, live: Live, kind: str, data: bytes | None) -> None:
+    def _closed(self, live: Live, last: EventRow) -> None:
         if live.watchers:
-            self.outbox.post(live.watchers, live.id, kind, data)
+            self.outbox.post(live.watchers, live.id, last)
 
     def _child_input(self, live: Live, node: Node, item: int | None) -> tuple[DefinitionRow, bytes]:
         args, kwargs = self.work.arguments(live, node, item)
