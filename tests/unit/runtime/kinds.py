@@ -119,8 +119,8 @@ class Bag(dict):  # type: ignore[type-arg]
 
 class Colour(enum.Enum):
     RED = (255, 0, 0)
-    CRIMSON = (255, 0, 0)
-    BLUE = {"b": 1}
+    CRIMSON = (255, 0, 0)  # noqa: PIE796 - another name for it
+    BLUE = {"b": 1}  # noqa: RUF012
 
 
 class Level(enum.IntEnum):

@@ -1,5 +1,6 @@
 """A task's result is what its return annotation says, as pydantic reads it."""
 
+# ruff: noqa: DTZ001 - datetimes without a zone are values like others
 from __future__ import annotations
 
 import datetime as dt

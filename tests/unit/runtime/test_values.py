@@ -1,5 +1,6 @@
 """Values between tasks: exactly what was given, or refused when it is produced."""
 
+# ruff: noqa: DTZ901 - datetimes without a zone are values like others
 from __future__ import annotations
 
 import collections

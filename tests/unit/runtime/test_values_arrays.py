@@ -1,5 +1,6 @@
 """NumPy and Arrow values, to the last bit of their types."""
 
+# ruff: noqa: DTZ001 - datetimes without a zone are values like others
 from __future__ import annotations
 
 import datetime as dt
