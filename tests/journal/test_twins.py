@@ -170,7 +170,8 @@ class TestTwins(Twins.TestCase):  # type: ignore[misc,name-defined]
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 class TestTwinsAtLength(Twins.TestCase):  # type: ignore[misc,name-defined]
     settings = settings(
-        max_examples=2000, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
+        max_examples=600, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
     )
