@@ -1,0 +1,71 @@
+"""Commands on their way: into the inbox, and a word on who will take them, and when."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from raywf.cli.output import say
+from raywf.cli.place import Place, actor_name
+from raywf.cli.showing import takers_of
+from raywf.client.commands import Commands
+from raywf.client.reading import Readings
+from raywf.core.state import CLOSED
+from raywf.journal.factory import open_inbox
+
+T = TypeVar("T")
+
+
+def cancel(place: Place, execution_id: str, reason: str, by: str | None) -> None:
+    async def work(commands: Commands) -> None:
+        row = await commands.readings.row(execution_id)
+        if row.status in CLOSED:
+            say(f"{execution_id} is {row.status} already: nothing to cancel")
+            return
+        await commands.cancel(execution_id, reason, actor_name(by))
+        await _tell(commands, place, execution_id, "asked to cancel")
+
+    _send(place, work)
+
+
+def signal(place: Place, execution_id: str, name: str, payload: Any, id: str | None, by: str | None) -> None:
+    async def work(commands: Commands) -> None:
+        if await commands.signal(execution_id, name, payload, id, actor_name(by)):
+            await _tell(commands, place, execution_id, f"signal {name!r} sent")
+        else:
+            say(f"{execution_id}: a signal with the id {id!r} was sent before, so this one does not count again")
+
+    _send(place, work)
+
+
+def decide(place: Place, execution_id: str, approved: bool, by: str | None, comment: str, task: str | None) -> None:
+    async def work(commands: Commands) -> None:
+        await commands.decide(execution_id, approved, actor_name(by), comment, task)
+        verb = "approved" if approved else "rejected"
+        await _tell(commands, place, execution_id, f"{verb}{f' {task}' if task else ''} by {actor_name(by)}")
+
+    _send(place, work)
+
+
+async def _tell(commands: Commands, place: Place, execution_id: str, what: str) -> None:
+    row = await commands.readings.row(execution_id)
+    takers = await takers_of(commands.readings, row.lane)
+    if takers:
+        say(f"{execution_id}: {what}; {takers[0]} takes it within 200 ms")
+        say(f"next: {place.command('result', execution_id)}")
+    else:
+        say(f"{execution_id}: {what}; no engine holds it now, so this waits in the inbox for the next one")
+        say(f"next: {place.command('run', 'TARGET', '--id', execution_id)}")
+
+
+def _send(place: Place, work: Callable[[Commands], Awaitable[T]]) -> T:
+    async def run() -> T:
+        inbox = open_inbox(place.store)
+        try:
+            readings = Readings(place.store, place.namespace, inbox)
+            return await work(Commands(place.store, place.namespace, readings, inbox))
+        finally:
+            await inbox.close()
+
+    return asyncio.run(run())
