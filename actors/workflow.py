@@ -141,7 +141,8 @@ class WorkflowActor:
         return self.owner.watch(client, ids)
 
     async def forget(self, client: str) -> None:
-        self.owner.outbox.forget(client)
+        if self._owner is not None:
+            self._owner.outbox.forget(client)
 
     async def receive(self, blob: bytes) -> None:
         """Take functions sent by value."""
@@ -149,7 +150,8 @@ class WorkflowActor:
         self.owner.work.code_came()
 
     async def poke(self) -> None:
-        self.owner.poke()
+        if self._owner is not None:
+            self._owner.poke()
 
     # what the supervisor calls
 

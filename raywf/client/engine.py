@@ -198,6 +198,7 @@ class AsyncWorkflowEngine:
             ray_address=self._place.address,
             ray_namespace=self._place.namespace,
             only=shard_of(isolated) if isolated else None,
+            driver=os.getpid() if self._place.private else None,
         )
         lane = Lane(
             self._supervisor,

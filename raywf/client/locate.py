@@ -58,7 +58,7 @@ async def live_engine(url: str, lease_s: float) -> ActorSpec | None:
         held = await _live_owners(url)
         for row in held:
             spec = _spec(row)
-            if spec is not None and adapter.answers(spec.ray_address):
+            if spec is not None and not _is_dying(spec, row) and adapter.answers(spec.ray_address):
                 return spec
         if not held:
             return None
@@ -85,14 +85,23 @@ async def _live_owners(url: str) -> list[OwnerRow]:
         await reader.close()
 
 
+def _is_dying(spec: ActorSpec, row: OwnerRow) -> bool:
+    """Whether the holder lives in a private Ray whose driver has gone: it will be gone within seconds, so wait."""
+    return spec.driver is not None and _is_gone(row.host, spec.driver)
+
+
 def _process_is_gone(row: OwnerRow) -> bool:
     """Whether the holder ran on this host and has no process any more."""
+    return _is_gone(row.host, row.pid)
+
+
+def _is_gone(host: str, pid: int) -> bool:
     import socket
 
-    if row.host != socket.gethostname():
+    if host != socket.gethostname():
         return False
     try:
-        os.kill(row.pid, 0)
+        os.kill(pid, 0)
     except ProcessLookupError:
         return True
     except OSError:

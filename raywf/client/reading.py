@@ -95,6 +95,9 @@ def blobs_of(url: str) -> Blobs:
     return FileBlobs(blob_root(place)) if scheme == "sqlite" else MemoryBlobs()
 
 
+_WITH_VALUES = ("timer_started", "signal_awaited", "signal_received", "approval_requested")
+
+
 class Readings:
     """Reads executions of one namespace from a store. Never starts anything."""
 
@@ -185,9 +188,20 @@ class Readings:
             kind=row.kind,
             task=row.task,
             attempt=row.attempt,
-            data=None if row.data is None else self.decode(row.data),
+            data=self._event_data(row),
             by=row.by,
         )
+
+    def _event_data(self, row: EventRow) -> Any:
+        """The data of an event, with the encoded values inside it decoded."""
+        if row.data is None:
+            return None
+        data = self.decode(row.data)
+        if isinstance(data, dict) and row.kind in _WITH_VALUES:
+            for name in ("value", "default", "data", "on_reject", "on_timeout"):
+                if isinstance(data.get(name), str):
+                    data[name] = self.decode(data[name].encode())
+        return data
 
     async def graph(self, execution_id: str) -> str:
         """Mermaid, with the state of each task."""

@@ -65,11 +65,11 @@ def words(live: Live) -> str | None:
             continue
         match task.wait:
             case ev.ApprovalRequested(_, prompt):
-                parts.append(f"approval {node.id}: {prompt}")
+                parts.append(f"an approval ({node.id}): {prompt}")
             case ev.SignalAwaited(_, name):
-                parts.append(f"signal {name!r}")
+                parts.append(f"a signal {name!r}")
             case ev.TimerStarted():
-                parts.append(f"timer {node.id}")
+                parts.append(f"time ({node.id})")
             case _:
                 pass
     return "; ".join(parts[:5]) or None

@@ -21,7 +21,7 @@ from raywf.core.execution import fold, outstanding, task_at
 from raywf.core.failures import Failure
 from raywf.core.ids import child_id, shard_of
 from raywf.core.plan import Node
-from raywf.core.state import TaskStatus
+from raywf.core.state import CLOSED, TaskStatus
 from raywf.errors import LeaseLost, NotFound, StoreUnavailable
 from raywf.ports import Batch, Clock, DefinitionRow, Entropy, EventRow, ExecutionRow, InboxRow, Journal, OwnerRow
 from raywf.runtime.code import Code
@@ -373,15 +373,26 @@ class Owner:
                 self._take(row)
 
     def _take(self, row: InboxRow) -> None:
-        self._taking.add(row.id)
         live = self.host.open.get(row.execution)
-        if live is not None:
-            try:
-                self._command(live, row)
-            except Exception:
-                log.exception("command %s to %s could not be carried out", row.kind, row.execution)
+        self._taking.add(row.id)
+        if live is None:
+            self.spawn(self._drop_if_closed(row))
+            return
+        try:
+            self._command(live, row)
+        except Exception:
+            log.exception("command %s to %s could not be carried out", row.kind, row.execution)
+        self._taken(row)
+
+    def _taken(self, row: InboxRow) -> None:
         self.commits.add_taken(row.id)
         self.commits.on_durable(lambda: self._taking.discard(row.id))
+
+    async def _drop_if_closed(self, row: InboxRow) -> None:
+        """A command to a closed execution has come too late; one to an execution that could not be resumed waits."""
+        found = await self.journal.execution(row.namespace, row.execution)
+        if found is None or found.status in CLOSED:
+            self._taken(row)
 
     def _command(self, live: Live, row: InboxRow) -> None:
         body = json.loads(row.body)

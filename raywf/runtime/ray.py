@@ -70,6 +70,7 @@ def start_private(namespace: str, num_cpus: int | None = None) -> str:
     """Start a small Ray that lives as long as this process; returns its address."""
     _prepare()
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    _loopback_only(True)
     options: dict[str, Any] = {
         "address": "local",
         "num_cpus": num_cpus or max(2, os.cpu_count() or 2),
@@ -86,7 +87,7 @@ def start_private(namespace: str, num_cpus: int | None = None) -> str:
         ray.init(**options)
     except Exception as first:  # on a busy machine a raylet may give up on its agent; Ray's own advice is to try again
         log.warning("Ray did not start (%s); trying once more", first)
-        ray.shutdown()
+        ray.shutdown()  # not our own shutdown: what was prepared still holds
         ray.init(**options)
     return current_address()
 
@@ -130,6 +131,28 @@ def answers(address: str, timeout_s: float = 2.0) -> bool:
 
 def shutdown() -> None:
     ray.shutdown()
+    _loopback_only(False)
+
+
+_LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+
+
+def _loopback_only(on: bool) -> None:
+    """Have a Ray that starts from here listen to this machine only. Ray has no public switch for that on Linux: it is
+    what it does where clusters are off (macOS, Windows), by this variable and the constant read from it at import."""
+    global _was_cluster
+    from ray._private import ray_constants
+
+    if on:
+        _was_cluster = getattr(ray_constants, "ENABLE_RAY_CLUSTER", True)
+        os.environ[_LOOPBACK] = "0"
+        ray_constants.ENABLE_RAY_CLUSTER = False
+    elif os.environ.get(_LOOPBACK) == "0" and _was_cluster:
+        del os.environ[_LOOPBACK]
+        ray_constants.ENABLE_RAY_CLUSTER = True
+
+
+_was_cluster = False
 
 
 def find_actor(name: str, namespace: str) -> Any:

@@ -13,7 +13,7 @@ from raywf.runtime.bundle import Bundle
 @dataclass(frozen=True, slots=True)
 class ActorSpec:
     """One workflow actor: ``index`` of ``count`` in its lane. ``owner`` is unique to this start; so is the name.
-    ``only``: the one shard of an isolated execution."""
+    ``only``: the one shard of an isolated execution. ``driver``: the process that a private Ray ends with."""
 
     url: str
     namespace: str
@@ -27,6 +27,7 @@ class ActorSpec:
     owner: str = ""
     name: str = ""
     only: int | None = None
+    driver: int | None = None
 
     @property
     def shards(self) -> Sequence[int]:
