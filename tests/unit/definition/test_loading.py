@@ -130,7 +130,7 @@ def test_a_flaw_in_json_is_named_with_its_line_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"id": "a",\n}', r"JSON:2: this is not JSON: .* at column 1"),
+        ('{"id": "a",\n"b" 5}', r"JSON:2: this is not JSON: .* at column 5"),
         ('{"id": "a", "id": "b"}', "the key 'id' stands twice"),
         ('{"id": "a", "result": NaN}', "NaN is not JSON"),
         ("[1]", r"JSON: holds list \[1\]; a definition is an object"),
