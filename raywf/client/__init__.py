@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from raywf.client.door import ExecutionHandle, WorkflowEngine, connect
-    from raywf.client.engine import AsyncExecutionHandle, AsyncWorkflowEngine, connect_async
+    from raywf.client.engine import AsyncWorkflowEngine, connect_async
+    from raywf.client.handle import AsyncExecutionHandle
     from raywf.client.reading import ExecutionDescription, ExecutionSummary, HistoryEvent, TaskDescription
 
 _HOME = {
     "ExecutionHandle": "door",
     "WorkflowEngine": "door",
     "connect": "door",
-    "AsyncExecutionHandle": "engine",
+    "AsyncExecutionHandle": "handle",
     "AsyncWorkflowEngine": "engine",
     "connect_async": "engine",
     "ExecutionDescription": "reading",

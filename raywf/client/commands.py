@@ -7,10 +7,11 @@ import time
 import uuid
 from typing import Any
 
+from raywf.client.checks import check_text
 from raywf.client.reading import Readings, open_approvals
-from raywf.definition.signals import check_signal
 from raywf.core.state import CLOSED
 from raywf.definition import values
+from raywf.definition.signals import check_signal
 from raywf.errors import ExecutionClosed, InvalidInput
 from raywf.journal.factory import ReadingInbox, open_inbox
 from raywf.ports import ExecutionRow, InboxRow
@@ -70,6 +71,9 @@ class Commands:
         return row
 
     async def _send(self, row: ExecutionRow, kind: str, body: dict[str, Any], id_: str | None, by: str | None) -> bool:
+        for what, text in (("id", id_), ("by", by), *body.items()):
+            if text is not None:
+                check_text(what, text)
         command = InboxRow(
             0,
             self.namespace,

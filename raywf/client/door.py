@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, TypeVar
 
-from raywf.client.engine import AsyncExecutionHandle, AsyncWorkflowEngine
+from raywf.client.engine import AsyncWorkflowEngine
+from raywf.client.handle import AsyncExecutionHandle
 from raywf.client.reading import ExecutionDescription, ExecutionSummary, HistoryEvent
 from raywf.definition.model import WorkflowDefinition
 from raywf.definition.workflows import Workflow

@@ -11,14 +11,16 @@ import sys
 import weakref
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any
 
+from raywf.client.checks import check_deadline, check_priority, check_tags
 from raywf.client.commands import Commands
+from raywf.client.handle import AsyncExecutionHandle, Waiting
 from raywf.client.lane import Lane
 from raywf.client.locate import Place, absolute, locate
-from raywf.client.reading import ExecutionDescription, ExecutionSummary, HistoryEvent, Readings
+from raywf.client.reading import ExecutionSummary, Readings
 from raywf.config import Settings
 from raywf.core.ids import check_execution_id, new_execution_id, shard_of
 from raywf.core.state import CLOSED
@@ -37,87 +39,7 @@ from raywf.runtime.spec import ActorSpec, isolated_execution, lane_of
 from raywf.telemetry import current_trace_id, new_traceparent
 
 RECHECK_S = 5.0
-_PRIORITY = 2**31
 _CHUNK = 500
-
-
-class _Waiting:
-    """How an execution ended, once that is known here."""
-
-    __slots__ = ("__weakref__", "future", "lane", "outcome")
-
-    def __init__(self) -> None:
-        self.outcome: tuple[str, str | None, bytes | None] | None = None
-        self.future: asyncio.Future[None] | None = None
-        self.lane: str | None = None
-
-    @property
-    def is_over(self) -> bool:
-        return self.outcome is not None
-
-    def settle(self, kind: str, task: str | None, data: bytes | None) -> None:
-        self.outcome = (kind, task, data)
-        if self.future is not None and not self.future.done():
-            self.future.set_result(None)
-
-
-class AsyncExecutionHandle:
-    """One execution. Cheap to make; every method may be called any number of times."""
-
-    __slots__ = ("_engine", "_id", "_waiting")
-
-    def __init__(self, engine: AsyncWorkflowEngine, execution_id: str) -> None:
-        self._engine = engine
-        self._id = execution_id
-        self._waiting = engine._waiting_for(execution_id)
-
-    @property
-    def id(self) -> str:
-        return self._id
-
-    def __repr__(self) -> str:
-        return f"<execution {self._id}>"
-
-    async def status(self) -> str:
-        """The execution's status, from the store."""
-        return (await self._engine._readings().row(self._id)).status
-
-    async def result(self, timeout: float | None = None) -> Any:
-        """The result, once the execution has ended.
-
-        Raises ``WorkflowFailed``, ``WorkflowCancelled``, or ``ResultTimeout`` after ``timeout`` seconds (the execution
-        goes on).
-        """
-        return await self._engine._result(self._id, self._waiting, timeout)
-
-    async def describe(self) -> ExecutionDescription:
-        return await self._engine._readings().describe(self._id)
-
-    async def history(self) -> list[HistoryEvent]:
-        return await self._engine._readings().history(self._id)
-
-    async def graph(self) -> str:
-        """Mermaid, with the state of each task."""
-        return await self._engine._readings().graph(self._id)
-
-    async def cancel(self, reason: str = "") -> None:
-        """Ask the execution to end. Returns at once; a no-op on a closed one."""
-        await self._engine._commands().cancel(self._id, reason)
-        self._engine._poke(self._id)
-
-    async def signal(self, name: str, payload: Any = None, id: str | None = None) -> None:
-        """Send a signal. With an ``id``, a repeat is a no-op."""
-        await self._engine._commands().signal(self._id, name, payload, id)
-        self._engine._poke(self._id)
-
-    async def approve(self, by: str, comment: str = "", task: str | None = None) -> None:
-        """Approve what the execution waits for. ``task`` says which, where there are several."""
-        await self._engine._commands().decide(self._id, True, by, comment, task)
-        self._engine._poke(self._id)
-
-    async def reject(self, by: str, comment: str = "", task: str | None = None) -> None:
-        await self._engine._commands().decide(self._id, False, by, comment, task)
-        self._engine._poke(self._id)
 
 
 class AsyncWorkflowEngine:
@@ -135,7 +57,7 @@ class AsyncWorkflowEngine:
         self._entropy = SystemEntropy()
         self._definitions = Definitions()
         self._lanes: dict[str, Lane] = {}
-        self._results: weakref.WeakValueDictionary[str, _Waiting] = weakref.WeakValueDictionary()
+        self._results: weakref.WeakValueDictionary[str, Waiting] = weakref.WeakValueDictionary()
         self._place: Place | None = None
         self._supervisor: Any = None
         self._read: Readings | None = None
@@ -312,7 +234,7 @@ class AsyncWorkflowEngine:
             bind_input(workflow, args, kwargs),
             execution_id,
             check_priority(priority),
-            self._deadline(deadline),
+            check_deadline(deadline, self._clock.now()),
             check_tags(tags or {}),
         )
         if isolation not in ("shared", "process"):
@@ -477,23 +399,12 @@ class AsyncWorkflowEngine:
     def _definition_rows(self, hash_: str) -> builtins.list[DefinitionRow]:
         return [self._definitions.row(hash_)]
 
-    def _deadline(self, deadline: object) -> float | None:
-        if deadline is None:
-            return None
-        if isinstance(deadline, timedelta):
-            return self._clock.now() + deadline.total_seconds()
-        if not isinstance(deadline, datetime) or deadline.tzinfo is None:
-            raise InvalidInput(
-                f"deadline={deadline!r} must be a timedelta or a datetime with a time zone: datetime.now(UTC) + …"
-            )
-        return deadline.astimezone(UTC).timestamp()
-
     # results
 
-    def _waiting_for(self, execution_id: str) -> _Waiting:
+    def _waiting_for(self, execution_id: str) -> Waiting:
         waiting = self._results.get(execution_id)
         if waiting is None:
-            waiting = self._results[execution_id] = _Waiting()
+            waiting = self._results[execution_id] = Waiting()
         return waiting
 
     def _ended(self, execution_id: str, kind: str, task: str | None, data: bytes | None) -> None:
@@ -526,7 +437,7 @@ class AsyncWorkflowEngine:
             if closing is not None:
                 self._ended(id_, closing.kind, closing.task, closing.data)
 
-    async def _result(self, execution_id: str, waiting: _Waiting, timeout: float | None) -> Any:
+    async def _result(self, execution_id: str, waiting: Waiting, timeout: float | None) -> Any:
         if waiting.outcome is None:
             self._check_open()
             if waiting.lane is None:
@@ -552,7 +463,7 @@ class AsyncWorkflowEngine:
         return self._readings().settle(execution_id, kind, task, data)
 
     async def _raise_if_broken(
-        self, execution_id: str, waiting: _Waiting, give_up_at: float | None, timeout: float | None
+        self, execution_id: str, waiting: Waiting, give_up_at: float | None, timeout: float | None
     ) -> None:
         if give_up_at is not None and asyncio.get_running_loop().time() >= give_up_at:
             row = await self._readings().row(execution_id)
@@ -565,7 +476,7 @@ class AsyncWorkflowEngine:
         if lane is not None and lane.broken is not None:
             raise lane.broken
 
-    async def _adopt(self, execution_id: str, waiting: _Waiting) -> None:
+    async def _adopt(self, execution_id: str, waiting: Waiting) -> None:
         """Hear of the end of an execution that this client did not start."""
         row = await self._readings().row(execution_id)
         waiting.lane = row.lane
@@ -578,21 +489,6 @@ class AsyncWorkflowEngine:
     def _poke(self, execution_id: str) -> None:
         for lane in self._lanes.values():
             lane.poke(execution_id)
-
-
-def check_priority(priority: object) -> int:
-    if isinstance(priority, bool) or not isinstance(priority, int) or not -_PRIORITY < priority < _PRIORITY:
-        raise InvalidInput(f"priority={priority!r} must be a whole number between -2**31 and 2**31")
-    return priority
-
-
-def check_tags(tags: Mapping[Any, Any]) -> dict[str, str]:
-    out = {}
-    for key, value in tags.items():
-        if not isinstance(key, str) or not isinstance(value, str):
-            raise InvalidInput(f"tag {key!r}={value!r}: tags are strings, so that they can be searched for")
-        out[key] = value
-    return out
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ SHARDS = 256
 MAX_EXECUTION_ID = 200
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32, as ULID uses it
 _PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
-_USER_ID = re.compile(r"[^\s/\x00-\x1f\x7f]+")
+_USER_ID = re.compile(r"[^\s/\x00-\x1f\x7f\ud800-\udfff]+")
 
 
 def new_execution_id(now_ms: int, random_bits: int) -> str:

@@ -46,6 +46,10 @@ class LeaseKeeper:
         self._until = self._clock.monotonic() + self._lease_s * (1 - MARGIN)
         self._thread.start()
 
+    def stop_soon(self) -> None:
+        """Renew no more; does not wait for the thread."""
+        self._stop.set()
+
     def stop(self) -> None:
         self._stop.set()
         if self._thread.is_alive() and threading.current_thread() is not self._thread:

@@ -208,6 +208,8 @@ class Owner:
         log.warning("lost the lease of %d shards: another owner holds them now", len(lost))
         if not self.epochs:
             self.gone.set()
+            if self.keeper is not None:
+                self.keeper.stop_soon()
 
     # recovery
 

@@ -1,0 +1,50 @@
+"""Checking the options of a submit before anything is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from raywf.errors import InvalidInput
+
+_PRIORITY = 2**31
+
+
+def check_text(what: str, text: object) -> str:
+    """A text that the store can keep: a string that UTF-8 can express."""
+    if not isinstance(text, str):
+        raise InvalidInput(f"{what} must be a string, not {type(text).__name__}: {text!r:.200}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput(f"{what} cannot be stored as UTF-8 ({error}): replace lone surrogates first") from None
+    return text
+
+
+def check_deadline(deadline: object, now: float) -> float | None:
+    """Seconds since the epoch of an aware datetime, or of a timedelta from now."""
+    if deadline is None:
+        return None
+    if isinstance(deadline, timedelta):
+        return now + deadline.total_seconds()
+    if not isinstance(deadline, datetime) or deadline.tzinfo is None:
+        raise InvalidInput(
+            f"deadline={deadline!r} must be a timedelta or a datetime with a time zone, as in datetime.now(UTC) + …"
+        )
+    return deadline.astimezone(UTC).timestamp()
+
+
+def check_priority(priority: object) -> int:
+    if isinstance(priority, bool) or not isinstance(priority, int) or not -_PRIORITY < priority < _PRIORITY:
+        raise InvalidInput(f"priority={priority!r} must be a whole number between -2**31 and 2**31")
+    return priority
+
+
+def check_tags(tags: Mapping[Any, Any]) -> dict[str, str]:
+    out = {}
+    for key, value in tags.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise InvalidInput(f"tag {key!r}={value!r}: tags are strings, so that they can be searched for")
+        out[check_text(f"tag {key!r}", key)] = check_text(f"tag {key!r}", value)
+    return out

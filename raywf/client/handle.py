@@ -1,0 +1,90 @@
+"""The handle of one execution, in asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from raywf.client.reading import ExecutionDescription, HistoryEvent
+
+if TYPE_CHECKING:
+    from raywf.client.engine import AsyncWorkflowEngine
+
+
+class Waiting:
+    """How an execution ended, once that is known here."""
+
+    __slots__ = ("__weakref__", "future", "lane", "outcome")
+
+    def __init__(self) -> None:
+        self.outcome: tuple[str, str | None, bytes | None] | None = None
+        self.future: asyncio.Future[None] | None = None
+        self.lane: str | None = None
+
+    @property
+    def is_over(self) -> bool:
+        return self.outcome is not None
+
+    def settle(self, kind: str, task: str | None, data: bytes | None) -> None:
+        self.outcome = (kind, task, data)
+        if self.future is not None and not self.future.done():
+            self.future.set_result(None)
+
+
+class AsyncExecutionHandle:
+    """One execution. Cheap to make; every method may be called any number of times."""
+
+    __slots__ = ("_engine", "_id", "_waiting")
+
+    def __init__(self, engine: AsyncWorkflowEngine, execution_id: str) -> None:
+        self._engine = engine
+        self._id = execution_id
+        self._waiting = engine._waiting_for(execution_id)
+
+    @property
+    def id(self) -> str:
+        return self._id
+
+    def __repr__(self) -> str:
+        return f"<execution {self._id}>"
+
+    async def status(self) -> str:
+        """The execution's status, from the store."""
+        return (await self._engine._readings().row(self._id)).status
+
+    async def result(self, timeout: float | None = None) -> Any:
+        """The result, once the execution has ended.
+
+        Raises ``WorkflowFailed``, ``WorkflowCancelled``, or ``ResultTimeout`` after ``timeout`` seconds (the execution
+        goes on).
+        """
+        return await self._engine._result(self._id, self._waiting, timeout)
+
+    async def describe(self) -> ExecutionDescription:
+        return await self._engine._readings().describe(self._id)
+
+    async def history(self) -> list[HistoryEvent]:
+        return await self._engine._readings().history(self._id)
+
+    async def graph(self) -> str:
+        """Mermaid, with the state of each task."""
+        return await self._engine._readings().graph(self._id)
+
+    async def cancel(self, reason: str = "") -> None:
+        """Ask the execution to end. Returns at once; a no-op on a closed one."""
+        await self._engine._commands().cancel(self._id, reason)
+        self._engine._poke(self._id)
+
+    async def signal(self, name: str, payload: Any = None, id: str | None = None) -> None:
+        """Send a signal. With an ``id``, a repeat is a no-op."""
+        await self._engine._commands().signal(self._id, name, payload, id)
+        self._engine._poke(self._id)
+
+    async def approve(self, by: str, comment: str = "", task: str | None = None) -> None:
+        """Approve what the execution waits for. ``task`` says which, where there are several."""
+        await self._engine._commands().decide(self._id, True, by, comment, task)
+        self._engine._poke(self._id)
+
+    async def reject(self, by: str, comment: str = "", task: str | None = None) -> None:
+        await self._engine._commands().decide(self._id, False, by, comment, task)
+        self._engine._poke(self._id)
