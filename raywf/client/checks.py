@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
+from raywf.core.state import ExecutionStatus
 from raywf.errors import InvalidInput
 
 _PRIORITY = 2**31
@@ -41,7 +41,17 @@ def check_priority(priority: object) -> int:
     return priority
 
 
-def check_tags(tags: Mapping[Any, Any]) -> dict[str, str]:
+def check_status(status: object) -> None:
+    """Refuse a status that no execution can have."""
+    known = [each.value for each in ExecutionStatus]
+    if status is not None and status not in known:
+        raise InvalidInput(f"status={status!r} is not one that executions have: {', '.join(known)}")
+
+
+def check_tags(tags: object) -> dict[str, str]:
+    """Tags as a dict from string to string."""
+    if not isinstance(tags, Mapping):
+        raise InvalidInput(f"tags={tags!r:.200} must be a dict from string to string, such as {{'team': 'search'}}")
     out = {}
     for key, value in tags.items():
         if not isinstance(key, str) or not isinstance(value, str):

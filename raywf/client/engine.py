@@ -268,6 +268,8 @@ class AsyncWorkflowEngine:
                 raise InvalidInput(str(error), index=index) from None
         lane = await self._lane(None)
         await self._prepare(lane, workflow)
+        if execution_ids is not None:
+            await self._refuse_taken(workflow, encoded, execution_ids)
         ids: Sequence[str | None] = execution_ids or [None] * len(encoded)
         sending = []
         for start in range(0, len(encoded), _CHUNK):
@@ -349,13 +351,12 @@ class AsyncWorkflowEngine:
         bits = self._entropy.bits(192)
         trace = current_trace_id()
         id_ = new_execution_id(int(self._clock.now() * 1000), bits) if execution_id is None else execution_id
-        fingerprint = hashlib.sha256(definition.id.encode() + b"\0" + input_).hexdigest()[:32]
         return SubmitRequest(
             id=id_ if fresh else check_execution_id(id_),
             fresh=fresh,
             definition=definition.content_hash,
             input=input_,
-            fingerprint=fingerprint,
+            fingerprint=fingerprint(definition, input_),
             priority=priority,
             deadline=deadline,
             tags=dict(tags) or None,
@@ -374,14 +375,21 @@ class AsyncWorkflowEngine:
         closed = []
         for request, (answer, detail) in zip(requests, answers, strict=True):
             if answer == "taken":
-                raise AlreadyExists(
-                    f"execution_id {request.id!r} belongs to an execution of {detail} with another workflow or other "
-                    "arguments: choose another id, or leave it out"
-                )
+                raise AlreadyExists(_taken(request.id, detail))
             if answer == "closed":
                 closed.append(request.id)
         await self._look(closed)
         return handles
+
+    async def _refuse_taken(
+        self, workflow: Workflow[..., Any], inputs: Sequence[bytes], execution_ids: Sequence[str]
+    ) -> None:
+        """Raise ``AlreadyExists`` before anything of a batch is stored, when one of its ids belongs to something else."""
+        existing = await self._readings().reader.existing(self.namespace, execution_ids)
+        for index, (input_, id_) in enumerate(zip(inputs, execution_ids, strict=True)):
+            row = existing.get(id_)
+            if row is not None and row.fingerprint != fingerprint(workflow.definition, input_):
+                raise AlreadyExists(f"input {index}: {_taken(id_, f'{row.workflow} {row.version}')}")
 
     async def _prepare(self, lane: Lane, workflow: Workflow[..., Any]) -> None:
         """Before the first submit of a workflow: know its definition, and send what only this process can send."""
@@ -489,6 +497,18 @@ class AsyncWorkflowEngine:
     def _poke(self, execution_id: str) -> None:
         for lane in self._lanes.values():
             lane.poke(execution_id)
+
+
+def fingerprint(definition: WorkflowDefinition, input_: bytes) -> str:
+    """What tells a repeated submit from another one: the workflow and its arguments, not the version or the options."""
+    return hashlib.sha256(definition.id.encode() + b"\0" + input_).hexdigest()[:32]
+
+
+def _taken(execution_id: str, by: str) -> str:
+    return (
+        f"execution_id {execution_id!r} belongs to an execution of {by} with another workflow or other arguments: "
+        "choose another id, or leave it out"
+    )
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import from_json
 
+from raywf.client.checks import check_status
 from raywf.core import events as ev
 from raywf.core.codec import from_record
 from raywf.core.execution import fold
@@ -131,6 +132,7 @@ class Readings:
         after: str | None = None,
     ) -> list[ExecutionSummary]:
         """Executions, newest first. ``after`` is the id of the last one of the page before."""
+        check_status(status)
         rows = await self.reader.executions(
             self.namespace, status=status, workflow=workflow, tags=tags, limit=limit, after=after
         )

@@ -211,6 +211,9 @@ class ChunkDispatcher:
             seconds, outcomes = await self.transport.result(flight.ref)
         except WorkerDied as died:
             await self._crashed(flight, str(died))
+        except Exception as error:  # whatever Ray comes up with: no attempt is left without an end
+            log.exception("a call to Ray ended in a way that is not known")
+            await self._crashed(flight, f"{type(error).__name__}: {error}")
         else:
             kind.pace = kind.pace.after(seconds, len(flight.calls))
             for call, outcome in zip(flight.calls, outcomes, strict=True):

@@ -259,11 +259,11 @@ class RayTransport:
         try:
             seconds, outcomes = await ref
         except (WorkerCrashedError, NodeDiedError, OutOfMemoryError, TaskCancelledError) as error:
-            raise WorkerDied(f"{type(error).__name__}: {str(error).splitlines()[0]}") from None
+            raise WorkerDied(_in_a_line(error)) from None
         except RayTaskError as error:
             raise WorkerDied(f"the call itself failed: {error}") from error
         except RayError as error:
-            raise WorkerDied(f"{type(error).__name__}: {error}") from None
+            raise WorkerDied(_in_a_line(error)) from None
         return seconds, outcomes
 
     async def notes(self, path: Path) -> Progress | None:
@@ -285,6 +285,11 @@ class RayTransport:
 
     def cancel(self, ref: Any) -> None:
         ray.cancel(ref, force=True)
+
+
+def _in_a_line(error: BaseException) -> str:
+    said = str(error).strip()
+    return f"{type(error).__name__}: {said.splitlines()[0]}" if said else type(error).__name__
 
 
 def _ray_options(options: TaskOptions) -> dict[str, Any]:
