@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import raywf
-from raywf.cli.commands import act, look
+from raywf.cli.commands import act, look, machine, run
 from raywf.cli.exits import ExitCode, exit_code, one_line
 
 app = typer.Typer(
@@ -23,8 +23,10 @@ app = typer.Typer(
 )
 
 _PANELS = {
+    "Run": (run.run, run.demo),
     "Look (no engine, no Ray)": (look.ls, look.show, look.history, look.watch, look.result),
     "Act (no engine, no Ray)": (act.approve, act.reject, act.signal, act.cancel),
+    "This machine": (machine.up, machine.down, machine.doctor, machine.version),
 }
 
 for _panel, _commands in _PANELS.items():
