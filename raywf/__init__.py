@@ -54,6 +54,7 @@ _HOME = {
 """Public name -> the module it lives in."""
 
 if TYPE_CHECKING:
+    from raywf import testing as testing
     from raywf.aggregation import AggregateResult, Candidate, ResultAggregator
     from raywf.client import WorkflowEngine, connect, connect_async
     from raywf.definition.context import current
@@ -86,6 +87,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "testing":
+        return import_module("raywf.testing")
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module 'raywf' has no attribute {name!r}")
