@@ -396,6 +396,7 @@ class AsyncWorkflowEngine:
         hash_ = workflow.definition.content_hash
         if hash_ in self._prepared:
             return
+        workflow.check()
         self._definitions.add_model(workflow.definition)
         for key, blob in by_value_blobs(workflow):
             if key not in self._sent:

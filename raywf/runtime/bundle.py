@@ -16,6 +16,7 @@ import sysconfig
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _MAX_FILES = 20_000
 _SKIP = {
@@ -128,6 +129,13 @@ def _forget(bundle: Bundle) -> None:
     roots = tuple(root + os.sep for root in bundle.roots)
     sys.path[:] = [entry for entry in sys.path if entry not in bundle.roots]
     for name, module in list(sys.modules.items()):
-        place = getattr(module, "__file__", None)
-        if place and os.path.realpath(place).startswith(roots) and not name.startswith("raywf"):
+        if name != "raywf" and not name.startswith("raywf.") and _lies_below(module, roots):
             del sys.modules[name]
+
+
+def _lies_below(module: Any, roots: tuple[str, ...]) -> bool:
+    """Whether a module was found below the roots. A package without an ``__init__`` has only a path."""
+    places = [getattr(module, "__file__", None) or ""]
+    if not places[0]:
+        places = [str(each) for each in getattr(module, "__path__", None) or ()]
+    return any(os.path.realpath(place).startswith(roots) for place in places if place)

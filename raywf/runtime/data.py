@@ -44,7 +44,7 @@ def blob_mark(root: Path) -> str:
     """What tells this directory from one of the same name on another host; written when it is first used."""
     mark = root / ".store"
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        _make_durably(root)
         if not mark.exists():
             _write_durably(mark, uuid.uuid4().hex.encode())
         return mark.read_text()
@@ -66,7 +66,10 @@ class MemoryBlobs:
         return hash_
 
     def get(self, hash_: str) -> bytes:
-        return self._blobs[hash_]
+        try:
+            return self._blobs[hash_]
+        except KeyError:
+            raise StoreUnavailable(f"the large value {hash_} is not in this process: it ended with another") from None
 
 
 class FileBlobs:
@@ -85,7 +88,7 @@ class FileBlobs:
         path = self._path(hash_)
         try:
             if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
+                _make_durably(path.parent)
                 _write_durably(path, data)
         except OSError as error:
             raise StoreUnavailable(
@@ -119,6 +122,22 @@ class FileBlobs:
             self._cache.popitem(last=False)
 
 
+def _make_durably(directory: Path) -> None:
+    """Make a directory whose name is on disk, too: a synced file in a directory that is lost is lost."""
+    if not directory.is_dir():
+        _make_durably(directory.parent)
+        directory.mkdir(exist_ok=True)
+        _sync(directory.parent)
+
+
+def _sync(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def _write_durably(path: Path, data: bytes) -> None:
     handle, aside = tempfile.mkstemp(dir=path.parent, prefix=".new-")
     try:
@@ -127,11 +146,7 @@ def _write_durably(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(aside, path)
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        _sync(path.parent)
     except BaseException:
         Path(aside).unlink(missing_ok=True)
         raise

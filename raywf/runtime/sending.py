@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from raywf.definition.tasks import Task
 from raywf.definition.values import class_path
-from raywf.definition.workflows import Workflow, function_refs
+from raywf.definition.workflows import Workflow
 from raywf.errors import DefinitionError
 
 Key = tuple[str, str]
@@ -41,8 +41,8 @@ def _of_main() -> dict[Key, Callable[..., Any]]:
 
 
 def _of_workflow(workflow: Workflow[..., Any]) -> dict[Key, Callable[..., Any]]:
-    refs = [ref for ref in function_refs(workflow.definition) if ref.by_value]
-    return {(ref.path, ref.source_hash): workflow.functions[ref.path] for ref in refs if ref.path in workflow.functions}
+    found = workflow.functions_by_ref.items()
+    return {(ref.path, ref.source_hash): function for ref, function in found if ref.by_value}
 
 
 def _pickled(functions: dict[Key, Callable[..., Any]]) -> bytes:

@@ -66,7 +66,7 @@ def read_spool(path: Path) -> Progress | None:
     for line in text.splitlines():
         try:
             kind, item, what = json.loads(line)
-        except ValueError:
+        except (ValueError, TypeError):
             words.append(line)  # a torn record, or the traceback of a worker that ran out of time
             continue
         if kind == "s":

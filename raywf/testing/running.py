@@ -13,7 +13,7 @@ from raywf.core.ids import SHARDS
 from raywf.definition.inputs import bind_input
 from raywf.definition.model import WorkflowDefinition
 from raywf.definition.values import encode
-from raywf.definition.workflows import Workflow, as_workflow, function_refs
+from raywf.definition.workflows import Workflow, as_workflow
 from raywf.errors import InvalidInput, RaywfError
 from raywf.journal.group_commit import GroupCommit
 from raywf.journal.memory import MemoryJournal
@@ -140,8 +140,6 @@ class _Noticing(GroupCommit):
 def _code_of(workflow: Workflow[..., Any]) -> Code:
     """The functions of this process, the importable ones and those that live nowhere else."""
     code = Code()
-    functions = workflow.functions
-    code.have(
-        {(ref.path, ref.source_hash): functions[ref.path] for ref in function_refs(workflow.definition) if ref.by_value}
-    )
+    found = workflow.functions_by_ref.items()
+    code.have({(ref.path, ref.source_hash): function for ref, function in found if ref.by_value})
     return code
