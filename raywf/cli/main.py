@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import raywf
-from raywf.cli.commands import act, look, machine, run
+from raywf.cli.commands import act, draw, look, machine, run
 from raywf.cli.exits import ExitCode, exit_code, one_line
 
 app = typer.Typer(
@@ -23,7 +23,7 @@ app = typer.Typer(
 )
 
 _PANELS = {
-    "Run": (run.run, run.demo),
+    "Run": (run.run, run.demo, draw.validate, draw.graph),
     "Look (no engine, no Ray)": (look.ls, look.show, look.history, look.watch, look.result),
     "Act (no engine, no Ray)": (act.approve, act.reject, act.signal, act.cancel),
     "This machine": (machine.up, machine.down, machine.doctor, machine.version),
