@@ -97,6 +97,8 @@ def join(address: str, namespace: str) -> str:
     _prepare()
     if not os.environ.get("RAY_AUTH_MODE"):
         os.environ["RAY_AUTH_MODE"] = "token" if _has_token() else "disabled"
+    if _listens_here_only(address):
+        _loopback_only(True)
     try:
         ray.init(
             address=address,
@@ -111,6 +113,18 @@ def join(address: str, namespace: str) -> str:
             "or correct the address (the argument, or RAY_ADDRESS)"
         ) from error
     return current_address()
+
+
+def _listens_here_only(address: str) -> bool:
+    """Whether the Ray at 127.0.0.1 (a private one, or that of ``raywf up``) cannot be reached at this machine's address
+    in the network, which is what Ray takes 127.0.0.1 for on Linux."""
+    from ray._private import services
+
+    host, _, port = address.rpartition(":")
+    if host not in ("127.0.0.1", "localhost"):
+        return False
+    outside = services.get_node_ip_address()
+    return outside != "127.0.0.1" and not answers(f"{outside}:{port}", timeout_s=0.5)
 
 
 def _has_token() -> bool:
