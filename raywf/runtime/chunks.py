@@ -21,6 +21,7 @@ from raywf.core.plan import FunctionRef, TaskOptions
 from raywf.runtime.bundle import Bundle
 from raywf.runtime.code import Code
 from raywf.runtime.data import Blobs, spill
+from raywf.runtime.evaluate import failure_of
 from raywf.runtime.host import Host, address
 from raywf.runtime.spool import Progress, spool_path
 from raywf.runtime.work import RemoteCall
@@ -139,7 +140,7 @@ class ChunkDispatcher:
                 size = 1 if alone else chunk_size(kind.pace, len(kind.waiting), limit - kind.flying)
                 calls = self._next(kind, size)
                 if calls:
-                    self._send(kind, calls)
+                    self._send_or_fail(kind, calls)
 
     def _next(self, kind: _Kind, size: int) -> list[RemoteCall]:
         calls: list[RemoteCall] = []
@@ -151,6 +152,15 @@ class ChunkDispatcher:
                 if call.isolated:
                     break
         return calls
+
+    def _send_or_fail(self, kind: _Kind, calls: list[RemoteCall]) -> None:
+        """What cannot be sent (a large argument is gone, Ray refuses the options) fails: nobody else would end it."""
+        try:
+            self._send(kind, calls)
+        except Exception as error:
+            for call in calls:
+                failure = failure_of(error, call.attempt, kind.options.retry.non_retryable)
+                self._loop.call_soon(self.host.ended, call.live, call.node.index, call.item, call.attempt, failure)
 
     def _send(self, kind: _Kind, calls: list[RemoteCall]) -> None:
         flight = _Flight(kind, calls, next(self._numbers))
@@ -224,7 +234,11 @@ class ChunkDispatcher:
 
     async def _crashed(self, flight: _Flight, reason: str) -> None:
         """The worker died: results in its notes count, the task it was in is lost, the rest never began."""
-        progress = await self.transport.notes(spool_path(self.owner, flight.number))
+        try:
+            progress = await self.transport.notes(spool_path(self.owner, flight.number))
+        except Exception:
+            log.exception("the notes of a dead worker could not be fetched: all its tasks count as lost")
+            progress = None
         for index, call in enumerate(flight.calls):
             if progress is not None and index in progress.outcomes:
                 self._report(call, progress.outcomes[index])
@@ -257,7 +271,10 @@ class ChunkDispatcher:
         kind, what = outcome
         result: bytes | Failure
         if kind == "ok":
-            result = spill(what.encode(), self.blobs)
+            try:
+                result = spill(what.encode(), self.blobs)
+            except Exception as error:  # those that came in the same call still have their ends to be told
+                result = failure_of(error, call.attempt, call.node.options.retry.non_retryable)
         else:
             result = Failure.from_data(what)
         self.host.ended(call.live, call.node.index, call.item, call.attempt, result)
