@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-from raywf.client.reading import Readings
+from raywf.client.reading import Readings, open_approvals
 from raywf.config import Settings
 from raywf.core.ids import SHARDS
 from raywf.definition.inputs import bind_input
@@ -23,7 +23,7 @@ from raywf.runtime.code import Code
 from raywf.runtime.data import MemoryBlobs
 from raywf.runtime.definitions import definition_row
 from raywf.runtime.local import InlineThreads, JumpingLoop, LoopClock
-from raywf.runtime.owner import Owner, Parts, SubmitRequest, open_approval
+from raywf.runtime.owner import Owner, Parts, SubmitRequest
 from raywf.telemetry import Telemetry
 
 _numbers = itertools.count(1)
@@ -113,8 +113,9 @@ async def _to_the_end(
         moved.clear()
         await owner.commits.drain()
         for each in list(owner.host.open.values()):
-            if approve is not None and (task := open_approval(each)) is not None:
-                owner.host.decide_approval(each, task, approve, "", f"answer-{each.id}-{task}", "testing")
+            while approve is not None and (waiting := open_approvals(each.state)):
+                id_ = f"answer-{each.id}-{waiting[0]}"
+                owner.host.decide_approval(each, waiting[0], approve, "", id_, "testing")
         try:
             await asyncio.wait_for(moved.wait(), _PATIENCE_S)
         except TimeoutError:
