@@ -632,7 +632,7 @@ def test_an_execution_that_only_somebody_else_could_move_says_what_it_waits_for(
     def asks():
         return raywf.approval("Publish?", data=1)
 
-    with pytest.raises(RaywfError, match=r"approval: Publish\?"):
+    with pytest.raises(RaywfError, match=r"an approval \(approval\): Publish"):
         run(asks)
 
 
