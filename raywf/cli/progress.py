@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -147,7 +146,5 @@ def busy(console: Console, text: str, *, quiet: bool = False) -> Iterator[None]:
         with console.status(text):
             yield
     else:
-        began = time.monotonic()
         console.print(f"{text} …", soft_wrap=True)
         yield
-        console.print(f"{text}: {duration(time.monotonic() - began)}", soft_wrap=True)

@@ -80,13 +80,12 @@ class Progress:
     """How far a run came, for what must be said when it is cut short."""
 
     execution_id: str | None = None
-    ended: bool = False
 
 
 def run(request: RunRequest, place: Place) -> ExitCode:
     """Run, and say how it ended; gives the exit code."""
     call = prepare(request)
-    progress = Progress(request.id)
+    progress = Progress()
     try:
         return asyncio.run(_run(request, call, place, progress))
     except KeyboardInterrupt:

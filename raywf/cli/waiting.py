@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from raywf.cli.exits import ExitCode
 from raywf.cli.following import Ask, Follower, asks_of
-from raywf.cli.output import duration, note, with_local_times
+from raywf.cli.output import note, with_local_times
 from raywf.cli.persons import left_to_persons
 from raywf.cli.place import Place
 from raywf.cli.showing import ask_commands, takers_of
@@ -74,15 +74,15 @@ class Patience:
             if self._clock() < self._give_up_at:
                 return None
             asks = tuple(asks_of(follower.id, follower.state))
-            return Reason(f"it has not ended within {duration(self._timeout_s or 0)}", asks)
+            return Reason(f"has not ended within {self._timeout_s:g} s", asks)
+        if not self._engine_is_ours:
+            takers = await takers_of(follower.readings, follower.row.lane)
+            if self._without_engine.for_s(not takers) >= PATIENCE_S:
+                return Reason("no engine holds it", tuple(asks_of(follower.id, follower.state)))
         if not self._persons_answer:
             asks = tuple(await left_to_persons(follower.readings, follower.id, follower.state))
             if self._for_persons.for_s(bool(asks)) >= PATIENCE_S:
                 return Reason("only a person can go on", asks)
-        if not self._engine_is_ours:
-            takers = await takers_of(follower.readings, follower.row.lane)
-            if self._without_engine.for_s(not takers) >= PATIENCE_S:
-                return Reason("no engine holds it, so nothing moves", tuple(asks_of(follower.id, follower.state)))
         return None
 
 
@@ -91,8 +91,8 @@ async def say_still_waiting(
 ) -> ExitCode:
     """The id, why, and the next commands, on stderr. ``again`` runs the same workflow with the same input."""
     row = follower.row
-    what = f" for {with_local_times(row.waiting_for)}" if row.waiting_for else ""
-    note(f"raywf: execution {follower.id} is {follower.status}{what}: {reason.text}")
+    what = f"; it waits for {with_local_times(row.waiting_for)}" if row.waiting_for else ""
+    note(f"raywf: execution {follower.id} is {follower.status}, and {reason.text}{what}")
     commands = ask_commands(list(reason.asks), place)
     if await takers_of(follower.readings, row.lane):
         commands.append(place.command("result", follower.id))

@@ -47,7 +47,7 @@ async def watch_execution(
                 break
             await pause_after(started_at)
     if not follower.closed:
-        return await say_still_waiting(follower, Reason(f"still open after {timeout_s:g} s of watching"), place)
+        return await say_still_waiting(follower, Reason(f"has not ended within {timeout_s:g} s"), place)
     if as_json:
         await _write_events(readings, execution_id, written)
     return ExitCode.DONE if follower.status == "completed" else ExitCode.FAILED

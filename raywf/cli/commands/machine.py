@@ -26,12 +26,13 @@ def up(
     It listens to this machine only and takes some seconds to start; later runs save that time, and executions go on
     when the command that started them has ended. `raywf down` ends it.
     """
+    from raywf.cli.laptop.starting import already_up
     from raywf.cli.laptop.starting import up as start
     from raywf.cli.output import say, stderr_console
     from raywf.cli.progress import busy
 
     place = place_of(store, namespace)
-    with busy(stderr_console(), "starting Ray"):
+    with busy(stderr_console(), "starting Ray", quiet=already_up() is not None):
         record, is_new = start(num_cpus, port)
     if is_new:
         say(f"Ray is up at {record.address}: {record.num_cpus} CPUs, {len(record.processes)} processes")
