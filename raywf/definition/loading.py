@@ -69,7 +69,8 @@ def load_yaml(text: str | bytes, source: str) -> WorkflowDefinition:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{source}:{mark.line + 1}" if mark is not None else source
-        raise DefinitionError(f"{where}: this is not YAML: {error.problem or error.context}") from None
+        column = f" at column {mark.column + 1}" if mark is not None else ""
+        raise DefinitionError(f"{where}: this is not YAML: {error.problem or error.context}{column}") from None
     except (yaml.YAMLError, ValueError) as error:
         raise DefinitionError(f"{source}: this is not YAML: {' '.join(str(error).split())}") from None
     except RecursionError:
