@@ -10,11 +10,11 @@ from raywf.cli.arguments import ABSENT
 from raywf.cli.graph.picture import picture_of
 from raywf.cli.graph.svg import to_svg
 from raywf.cli.place import Place
+from raywf.cli.targets import load
 from raywf.client.reading import Readings, task_statuses
 from raywf.core.plan import NodeKind
 from raywf.definition.inputs import bind_input, call_of
 from raywf.definition.model import WorkflowDefinition
-from raywf.definition.targets import load_target
 from raywf.errors import NotFound, RaywfError
 
 FORMATS = ("mermaid", "svg")
@@ -30,7 +30,7 @@ def draw(text: str, form: str, place: Place) -> str:
     if not is_target(text):
         return asyncio.run(_draw_execution(text, form, place))
     try:
-        return drawn(load_target(text).definition, form)
+        return drawn(load(text).definition, form)
     except NotFound:
         try:  # an id may have a colon as well
             return asyncio.run(_draw_execution(text, form, place))
@@ -64,7 +64,7 @@ def validate(target: str, value: Any = ABSENT) -> dict[str, Any]:
 
     Raises ``NotFound``, ``DefinitionError``, ``CodeMissing``, ``InvalidInput``.
     """
-    workflow = load_target(target)
+    workflow = load(target)
     workflow.check()
     definition = workflow.definition
     if value is not ABSENT:

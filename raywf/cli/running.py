@@ -18,12 +18,12 @@ from raywf.cli.net import answers
 from raywf.cli.output import note, stderr_console, write_text
 from raywf.cli.place import Place
 from raywf.cli.progress import View, busy, view_for
+from raywf.cli.targets import load
 from raywf.cli.waiting import Patience, Reason, say_still_waiting
 from raywf.cli.watching import pause_after, print_value, say_failed
 from raywf.client.holders import holders
 from raywf.client.reading import Readings
 from raywf.definition.inputs import bind_input, call_of
-from raywf.definition.targets import load_target
 from raywf.definition.workflows import Workflow
 from raywf.errors import StoreUnavailable, WorkflowCancelled, WorkflowFailed
 
@@ -41,7 +41,7 @@ def prepare(request: RunRequest) -> Call:
 
     Raises ``NotFound``, ``DefinitionError``, ``CodeMissing``, ``InvalidInput``.
     """
-    workflow = load_target(request.target)
+    workflow = load(request.target)
     workflow.check()
     args, kwargs = ((), {}) if request.value is ABSENT else call_of(workflow, request.value)
     bind_input(workflow, args, kwargs)

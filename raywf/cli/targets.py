@@ -1,0 +1,20 @@
+"""TARGET as the command line means it: from the working directory, as Python means its own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from raywf.definition.targets import load_target
+from raywf.definition.workflows import Workflow
+
+
+def load(target: str) -> Workflow[Any, Any]:
+    """The workflow that a target names. Raises ``NotFound``, ``DefinitionError``."""
+    if target.endswith((".json", ".yaml", ".yml")):
+        # Such a file names its functions by module; a module or .py target brings its own directory along.
+        here = os.getcwd()
+        if here not in (os.path.abspath(each or here) for each in sys.path):
+            sys.path.insert(0, here)
+    return load_target(target)
