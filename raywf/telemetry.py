@@ -320,4 +320,11 @@ def _metric_file(target: str) -> Any:
 
     if target == "console":
         return ConsoleMetricExporter()
-    return ConsoleMetricExporter(out=open(target, "a", encoding="utf-8"))
+    file = open(target, "a", encoding="utf-8")
+
+    class FileMetrics(ConsoleMetricExporter):
+        def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+            super().shutdown(timeout_millis, **kwargs)
+            file.close()
+
+    return FileMetrics(out=file, formatter=lambda data: data.to_json(indent=None) + "\n")
