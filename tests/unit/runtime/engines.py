@@ -23,6 +23,7 @@ from raywf.journal.group_commit import GroupCommit
 from raywf.journal.memory import MemoryJournal
 from raywf.ports import Batch, EventRow, InboxRow, OwnerRow
 from raywf.runtime.clock import SystemEntropy
+from raywf.runtime.code import Code
 from raywf.runtime.data import MemoryBlobs
 from raywf.runtime.definitions import definition_row
 from raywf.runtime.live import Live
@@ -109,14 +110,15 @@ class Ledger:
 class Engine:
     """One life of an owner. ``life`` counts from 1; each knows that those before are dead."""
 
-    def __init__(self, workflow: Any, store: str, life: int = 1, *, now: float = 1_700_000_000.0, **settings: Any):
+    def __init__(self, workflow: Any, store: str, life: int = 1, *, now: float = 1_700_000_000.0,
+                 telemetry: Telemetry | None = None, code: Code | None = None, **settings: Any):  # fmt: skip
         loop = asyncio.get_running_loop()
         self.workflow = workflow
         self.clock = LoopClock(loop, now)
         self.journal = TrickyJournal(store, self.clock)
         self.threads = InlineThreads(loop)
         self.blobs = MemoryBlobs()
-        self.telemetry = Telemetry()
+        self.telemetry = telemetry or Telemetry()
         self.troubles: list[StoreUnavailable | None] = []
         parts = Parts(
             journal=self.journal,
@@ -128,7 +130,7 @@ class Engine:
             blobs=self.blobs,
             threads=self.threads,
             telemetry=self.telemetry,
-            code=_code_of(workflow),
+            code=code or _code_of(workflow),
         )
         at = self.clock.now()
         self.life = life
