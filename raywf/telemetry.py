@@ -320,7 +320,7 @@ def _metric_file(target: str) -> Any:
 
     if target == "console":
         return ConsoleMetricExporter()
-    file = open(target, "a", encoding="utf-8")
+    file = open(target, "a", encoding="utf-8")  # noqa: SIM115 - closed with the exporter
 
     class FileMetrics(ConsoleMetricExporter):
         def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
