@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from pydantic_core import to_json
 from rich.console import Console, RenderableType
+from rich.measure import Measurement
 
 _WIDE = 400
 """Columns where nobody looks at a screen: a line of a table stays one line, for grep."""
@@ -72,7 +73,12 @@ def glyphs_fit(console: Console) -> bool:
 
 
 def show_on(console: Console, page: RenderableType) -> None:
-    """A table or page, without the blanks that would pad its lines."""
+    """A table or page, without the blanks that would pad its lines.
+
+    Where it cannot be as narrow as the screen, the terminal breaks its lines: what is copied from it is never cut.
+    """
+    least = Measurement.get(console, console.options.update(max_width=_WIDE), page).minimum
+    console.width = max(console.width, least)
     with console.capture() as captured:
         console.print(page)
     console.file.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))

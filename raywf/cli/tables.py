@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -15,26 +16,27 @@ from raywf.cli.statuses import counts_text, status_text
 from raywf.client.reading import ExecutionSummary, HistoryEvent, TaskDescription
 
 _SHOWN = 400
+_LEAST = 12
 
 
 def plain_table() -> Table:
     return Table(box=None, pad_edge=False, header_style="bold", show_edge=False, padding=(0, 2, 0, 0))
 
 
-def executions_table(rows: Iterable[ExecutionSummary], console: Console, now: datetime | None = None) -> Table:
-    """What `raywf ls` prints."""
+def executions_table(rows: Sequence[ExecutionSummary], console: Console, now: datetime | None = None) -> Table:
+    """What `raywf ls` prints. Ids are never cut, because they are copied; what is waited for is."""
     now = now or datetime.now(UTC)
     table = plain_table()
-    table.add_column("ID", no_wrap=True)
-    table.add_column("STATUS", no_wrap=True)
-    table.add_column("WORKFLOW", overflow="fold")
-    table.add_column(f"STARTED ({zone_name(now)})", no_wrap=True)
-    table.add_column("TOOK, OR WAITS FOR", no_wrap=True, overflow="ellipsis")
-    for row in rows:
-        started = local_time(row.started_at, now)
-        table.add_row(
-            Text(row.id), status_text(row.status, console), Text(row.workflow), started, Text(_took(row, now))
-        )
+    heads = ("ID", "STATUS", "WORKFLOW", f"STARTED ({zone_name(now)})")
+    for head in heads:
+        table.add_column(head, no_wrap=True)
+    table.add_column("TOOK, OR WAITS FOR", overflow="fold")
+    cells = [(row.id, f"x {row.status}", row.workflow, local_time(row.started_at, now)) for row in rows]
+    widths = [max(cell_len(cell) for cell in column) for column in zip(heads, *cells, strict=True)]
+    room = max(console.width - sum(widths) - 2 * len(widths), _LEAST)
+    for row, (id_, _, workflow, started) in zip(rows, cells, strict=True):
+        took = Text(shortened(_took(row, now), room))
+        table.add_row(Text(id_), status_text(row.status, console), Text(workflow), started, took)
     return table
 
 
@@ -42,7 +44,7 @@ def _took(row: ExecutionSummary, now: datetime) -> str:
     if row.ended_at is not None:
         return duration((row.ended_at - row.started_at).total_seconds())
     if row.waiting_for:
-        return shortened(with_local_times(row.waiting_for), _SHOWN)
+        return with_local_times(row.waiting_for)
     return f"{duration(max((now - row.started_at).total_seconds(), 0))} so far"
 
 

@@ -24,15 +24,15 @@ class Held:
         self._clock = clock
         self._since: float | None = None
 
-    def for_s(self, so: bool) -> float:
-        """Seconds for which it has been so, by this look and all since it began; 0 when it is not."""
+    def lasts(self, so: bool, seconds: float) -> bool:
+        """Whether it is so now, and has been at every look of the last ``seconds``."""
+        now = self._clock()
         if not so:
             self._since = None
-            return 0.0
-        now = self._clock()
+            return False
         if self._since is None:
             self._since = now
-        return now - self._since
+        return now - self._since >= seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +77,11 @@ class Patience:
             return Reason(f"has not ended within {self._timeout_s:g} s", asks)
         if not self._engine_is_ours:
             takers = await takers_of(follower.readings, follower.row.lane)
-            if self._without_engine.for_s(not takers) >= PATIENCE_S:
+            if self._without_engine.lasts(not takers, PATIENCE_S):
                 return Reason("no engine holds it", tuple(asks_of(follower.id, follower.state)))
         if not self._persons_answer:
             asks = tuple(await left_to_persons(follower.readings, follower.id, follower.state))
-            if self._for_persons.for_s(bool(asks)) >= PATIENCE_S:
+            if self._for_persons.lasts(bool(asks), PATIENCE_S):
                 return Reason("only a person can go on", asks)
         return None
 
