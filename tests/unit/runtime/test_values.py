@@ -98,7 +98,7 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, (list, tuple)):
         return len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, (set, frozenset)):
-        return bool(one == other) and sorted(map(repr, one)) == sorted(map(repr, other))
+        return bool(one == other) and sorted(type(x).__name__ for x in one) == sorted(type(x).__name__ for x in other)
     if isinstance(one, (dt.datetime, dt.time)):
         plain = bool(one.replace(tzinfo=None) == other.replace(tzinfo=None))
         return plain and one.fold == other.fold and repr(one.tzinfo) == repr(other.tzinfo)
