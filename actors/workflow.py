@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import gc
 import logging
@@ -35,6 +36,8 @@ log = logging.getLogger("raywf.actors.workflow")
 _RETRY_S = 0.2
 IDLE_S = 5
 """How long the actor of an isolated execution stays after its end, for those who ask again."""
+LINGER_S = 600
+"""How long an actor without open executions stays once no client listens any more."""
 FINISHED = "finished"
 
 
@@ -166,14 +169,14 @@ class WorkflowActor:
     async def death(self) -> str:
         """Returns when the owner has lost everything, or has nothing left to do; otherwise ends with the process."""
         owner = self.owner
-        if self.spec.only is None:
-            await owner.gone.wait()
-            return "parked" if self._leaving else "fenced"
+        patience = LINGER_S if self.spec.only is None else IDLE_S
         idle_for = 0
         while not owner.gone.is_set():
-            await asyncio.sleep(1.0)
-            idle_for = 0 if owner.host.open or owner.commits.waiting_rows else idle_for + 1
-            if idle_for >= IDLE_S:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(owner.gone.wait(), 1.0)
+            busy = owner.host.open or owner.commits.waiting_rows or (self.spec.only is None and owner.outbox.is_heard)
+            idle_for = 0 if busy else idle_for + 1
+            if idle_for >= patience and not owner.gone.is_set():
                 self._leaving = True
                 await owner.park()
                 return FINISHED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import contextlib
 import hashlib
 import itertools
 import os
@@ -27,7 +28,7 @@ from raywf.core.state import CLOSED
 from raywf.definition.inputs import bind_input, bind_many
 from raywf.definition.model import WorkflowDefinition
 from raywf.definition.workflows import Workflow, as_workflow
-from raywf.errors import AlreadyExists, InvalidInput, NotConnected, ResultTimeout
+from raywf.errors import AlreadyExists, InvalidInput, NotConnected, ResultTimeout, StoreUnavailable
 from raywf.journal.factory import open_inbox, open_journal
 from raywf.ports import DefinitionRow
 from raywf.runtime.bundle import current_bundle
@@ -50,6 +51,8 @@ class AsyncWorkflowEngine:
             raise InvalidInput("provider pools are not part of this version: leave `pools` out")
         if not namespace or any(char in namespace for char in "/ \t\n"):
             raise InvalidInput(f"namespace {namespace!r} cannot be used: it needs a name without '/' and white space")
+        if store is not None and not (isinstance(store, str) and store):
+            raise InvalidInput(f"store={store!r} is not a store's URL, such as sqlite:///.raywf/raywf.db")
         self._address = address
         self._settings = Settings.from_env(os.environ, store)
         self.namespace = namespace
@@ -157,6 +160,8 @@ class AsyncWorkflowEngine:
         try:
             if self._place.private:
                 await self._park()
+            else:
+                await self._say_what_goes_on()
         finally:
             for waiting in list(self._results.values()):
                 if waiting.future is not None and not waiting.future.done():
@@ -178,6 +183,17 @@ class AsyncWorkflowEngine:
                 f"raywf: {parked} {noun} still open and parked in {self.store}; the next connect goes on with "
                 f"{'it' if parked == 1 else 'them'}\n"
             )
+
+    async def _say_what_goes_on(self) -> None:
+        """On a Ray that stays, open executions need no client."""
+        assert self._place is not None
+        with contextlib.suppress(StoreUnavailable):
+            going_on = await self._read.reader.count_open(self.namespace) if self._read else 0
+            if going_on:
+                noun = "execution goes" if going_on == 1 else "executions go"
+                sys.stderr.write(
+                    f"raywf: {going_on} {noun} on without this client, in the Ray at {self._place.address}\n"
+                )
 
     async def _leave_ray(self) -> None:
         from raywf.runtime import ray as adapter

@@ -130,7 +130,7 @@ class CoroutineRunners:
         while True:
             while self._queue:
                 await self._one(runner, self._queue.popleft())
-            if len(self._idle) >= 64:
+            if self._closing or len(self._idle) >= 64:
                 return
             wake: asyncio.Future[None] = self._loop.create_future()
             self._idle.append(wake)

@@ -64,6 +64,11 @@ class Outbox:
                 timer.cancel()
         return box.endings[:MAX_REPLY]
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether any client is parked here."""
+        return any(box.parked is not None and not box.parked.done() for box in self._boxes.values())
+
     def forget(self, client: str) -> None:
         box = self._boxes.pop(client, None)
         if box is not None and box.parked is not None:
