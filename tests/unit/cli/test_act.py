@@ -1,0 +1,116 @@
+"""Commands to executions: what lies in the inbox afterwards, and what is said about who takes it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from raywf.core import events as ev
+from tests.unit.cli import flows
+from tests.unit.cli.stores import COMPLETED, LANE, WAITS, FilledStore
+
+Cli = Callable[..., Any]
+
+
+@pytest.fixture
+def filled(store: FilledStore) -> FilledStore:
+    store.add(flows.review, COMPLETED, id="done-1")
+    store.add(flows.review, WAITS, id="waits-1")
+    store.add(flows.signalled, [ev.ExecutionStarted(b"{}"), ev.SignalAwaited("wait_signal", "go")], id="signal-1")
+    asked = [ev.ApprovalRequested(name, "?", b"null") for name in ("approval", "approval-2")]
+    store.add(flows.two_persons, [ev.ExecutionStarted(b"{}"), *asked], id="two-1")
+    return store
+
+
+def sent(store: FilledStore) -> list[tuple[str, str, dict[str, Any], str | None]]:
+    return [(row.execution, row.kind, json.loads(row.body), row.by) for row in store.inbox()]
+
+
+def test_an_approval_is_a_row_that_a_live_engine_takes_at_once(cli: Cli, filled: FilledStore) -> None:
+    filled.hold()
+    ended = cli("approve", "waits-1", "--by", "anna", "--comment", "fine", "--store", filled.url)
+    assert ended.code == 0
+    assert ended.out.startswith("waits-1: approved by anna; the engine of process ")
+    assert ended.out.splitlines()[0].endswith("Ray at 127.0.0.1:6379 takes it within 200 ms")
+    assert sent(filled) == [("waits-1", "approve", {"task": "approval", "comment": "fine"}, "anna")]
+
+
+def test_without_an_engine_it_waits_for_the_next(cli: Cli, filled: FilledStore) -> None:
+    ended = cli("reject", "waits-1", "--by", "anna", "--store", filled.url)
+    assert ended.code == 0
+    assert ended.out.splitlines() == [
+        "waits-1: rejected by anna; no engine holds it now, so this waits in the inbox for the next one",
+        f"next: raywf run TARGET --id waits-1 --store {filled.url}",
+    ]
+
+
+def test_an_engine_of_another_project_does_not_take_it(cli: Cli, filled: FilledStore) -> None:
+    filled.hold(lane=f"{LANE}-of-others")
+    assert "no engine holds it now" in cli("approve", "waits-1", "--store", filled.url).out
+
+
+def test_who_acts_is_the_user_unless_said(cli: Cli, filled: FilledStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGNAME", "berta")
+    cli("approve", "waits-1", "--store", filled.url)
+    assert sent(filled)[0][3] == "berta"
+
+
+def test_two_approvals_need_a_task(cli: Cli, filled: FilledStore) -> None:
+    ended = cli("approve", "two-1", "--store", filled.url)
+    assert ended.code == 2
+    assert "say which task" in ended.err
+    assert cli("approve", "two-1", "--task", "approval-2", "--store", filled.url).code == 0
+    assert sent(filled)[0][2] == {"task": "approval-2", "comment": ""}
+
+
+def test_what_asks_nobody_cannot_be_approved(cli: Cli, filled: FilledStore) -> None:
+    ended = cli("approve", "signal-1", "--store", filled.url)
+    assert ended.code == 2
+    assert "is not waiting for an approval" in ended.err
+
+
+def test_a_signal_carries_json(cli: Cli, filled: FilledStore) -> None:
+    ended = cli("signal", "signal-1", "go", "7", "--id", "once", "--by", "anna", "--store", filled.url)
+    assert ended.code == 0
+    assert ended.out.startswith("signal-1: signal 'go' sent; ")
+    assert sent(filled) == [("signal-1", "signal", {"name": "go", "value": "7"}, "anna")]
+
+
+def test_a_signal_with_the_same_id_counts_once(cli: Cli, filled: FilledStore) -> None:
+    for _ in range(2):
+        ended = cli("signal", "signal-1", "go", "7", "--id", "once", "--store", filled.url)
+    assert ended.code == 0
+    assert "was sent before" in ended.out
+    assert len(sent(filled)) == 1
+
+
+@pytest.mark.parametrize(("payload", "says"), [("{", "line 1 column 2"), ('"seven"', "does not fit|is not of type")])
+def test_a_payload_that_cannot_be_meant_is_refused(cli: Cli, filled: FilledStore, payload: str, says: str) -> None:
+    ended = cli("signal", "signal-1", "go", payload, "--store", filled.url)
+    assert ended.code == 2
+    assert any(each in ended.err for each in says.split("|"))
+    assert sent(filled) == []
+
+
+def test_cancel_is_a_row_and_nothing_to_one_that_has_ended(cli: Cli, filled: FilledStore) -> None:
+    assert cli("cancel", "waits-1", "--reason", "enough", "--by", "anna", "--store", filled.url).code == 0
+    ended = cli("cancel", "done-1", "--store", filled.url)
+    assert (ended.code, ended.out) == (0, "done-1 is completed already: nothing to cancel\n")
+    assert sent(filled) == [("waits-1", "cancel", {"reason": "enough"}, "anna")]
+
+
+@pytest.mark.parametrize("words", ["approve done-1", "reject done-1", "signal done-1 go"])
+def test_what_has_ended_takes_nothing_more(cli: Cli, filled: FilledStore, words: str) -> None:
+    ended = cli(*words.split(), "--store", filled.url)
+    assert ended.code == 2
+    assert "is completed" in ended.err
+
+
+@pytest.mark.parametrize("words", ["approve x", "reject x", "cancel x", "signal x go"])
+def test_an_unknown_id_is_not_found(cli: Cli, filled: FilledStore, words: str) -> None:
+    ended = cli(*words.split(), "--store", filled.url)
+    assert ended.code == 3
+    assert ended.err.count("\n") == 1
