@@ -207,6 +207,13 @@ def test_an_item_that_fails_for_good_fails_the_fan_out_and_cancels_the_others() 
     assert (state.closing.task, state.closing.failure) == ("m[1]", BROKEN)
 
 
+def test_a_fan_out_that_is_given_up_stays_so_even_when_its_last_item_completes() -> None:
+    plan = plan_of({"id": "m", "function": "app:f", "map": [[1, 2]]}, call("z", "m"), result=ref("z"))
+    began = [START, ev.MapStarted("m", 2), ev.TaskCompleted("m[0]", 1, b"0"), ev.CancelRequested("no")]
+    state, effects = step(fold(plan, began), ev.TaskCompleted("m[1]", 1, b"1"))
+    assert (status(state, "m"), status(state, "z"), effects) == ("cancelled", "pending", (Close(),))
+
+
 def test_only_the_side_that_was_taken_runs_and_nested_sides_are_skipped_whole() -> None:
     inner = {"when": {"op": "==", "left": {"$ref": "a"}, "right": 2}, "then": ["deep"], "result": {"then": None}}
     outer = {"id": "w", "then": ["left"], "otherwise": ["inner"], **SIDES}
