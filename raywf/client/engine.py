@@ -51,7 +51,7 @@ class AsyncWorkflowEngine:
             raise InvalidInput("provider pools are not part of this version: leave `pools` out")
         if not namespace or any(char in namespace for char in "/ \t\n"):
             raise InvalidInput(f"namespace {namespace!r} cannot be used: it needs a name without '/' and white space")
-        if store is not None and not (isinstance(store, str) and store):
+        if store is not None and (not isinstance(store, str) or not store):  # type: ignore[redundant-expr]
             raise InvalidInput(f"store={store!r} is not a store's URL, such as sqlite:///.raywf/raywf.db")
         self._address = address
         self._settings = Settings.from_env(os.environ, store)

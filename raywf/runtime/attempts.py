@@ -106,10 +106,13 @@ class CoroutineRunners:
     def start(self, call: Callable[..., Coroutine[Any, Any, Any]], given: Given, done: Done) -> Attempt:
         attempt = Attempt(call, done, given)
         self._queue.append(attempt)
+        self._pump_soon()
+        return attempt
+
+    def _pump_soon(self) -> None:
         if not self._pumping:
             self._pumping = True
             self._loop.call_soon(self._pump)
-        return attempt
 
     def _pump(self) -> None:
         """Wake one runner; look again in the next step, when it has either emptied the queue or suspended."""
@@ -130,6 +133,10 @@ class CoroutineRunners:
         while True:
             while self._queue:
                 await self._one(runner, self._queue.popleft())
+                if runner.cancelling():
+                    # Whoever was cancelled may have left the cancellation behind; it must not meet the next attempt.
+                    self._pump_soon()
+                    return
             if self._closing or len(self._idle) >= 64:
                 return
             wake: asyncio.Future[None] = self._loop.create_future()
@@ -152,15 +159,14 @@ class CoroutineRunners:
                 result = await _Drive(coroutine, context, yielded)
         except BaseException as error:
             attempt.runner = None
-            while runner.cancelling():
-                runner.uncancel()
             if isinstance(error, asyncio.CancelledError) and not attempt.cancelled:
                 error = RuntimeError("the task was cancelled from inside: it raised asyncio.CancelledError")
             if not self._closing:
                 attempt.done(None, error)
         else:
             attempt.runner = None
-            attempt.done(result, None)
+            if not self._closing:
+                attempt.done(result, None)
 
     def cancel(self, attempt: Attempt) -> None:
         """Ask an attempt to end; ``done`` is called when it has."""

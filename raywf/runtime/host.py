@@ -288,8 +288,10 @@ class Host:
         if self._recorder is None:
             self._recorder = self.loop.call_later(STARTED_AFTER_S, self._record_started)
 
-    def arm_timeout(self, live: Live, task: int, item: int | None, timeout: float) -> None:
-        """The attempt has begun (it may have queued before): its timeout counts from here."""
+    def arm_timeout(self, live: Live, task: int, item: int | None, attempt: int, timeout: float) -> None:
+        """The attempt has begun (it may have queued before): its timeout counts from here, unless it has ended."""
+        if self.open.get(live.id) is not live or not is_current(live.state, task, item, attempt):
+            return
         self._arm((live.id, task, item, "timeout"), self.clock.now() + timeout)
 
     def _record_started(self) -> None:
@@ -364,6 +366,7 @@ class Host:
         if node.kind is NodeKind.CHILD:
             child = self.open.get(child_id(live.id, address(live, task, item)))
             if child is not None:
+                child.parent = (live, task, item)  # after a crash nobody has told it yet
                 self.cancel(child, "the parent execution is ending")
                 return
         elif live.inflight and (task, item) in live.inflight:

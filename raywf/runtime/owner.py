@@ -22,7 +22,7 @@ from raywf.core.failures import Failure
 from raywf.core.ids import child_id, shard_of
 from raywf.core.plan import Node
 from raywf.core.state import CLOSED, TaskStatus
-from raywf.errors import LeaseLost, NotFound, StoreUnavailable
+from raywf.errors import LeaseLost, StoreUnavailable
 from raywf.ports import Batch, Clock, DefinitionRow, Entropy, EventRow, ExecutionRow, InboxRow, Journal, OwnerRow
 from raywf.runtime.code import Code
 from raywf.runtime.data import Blobs
@@ -219,12 +219,18 @@ class Owner:
             try:
                 await self.definitions.load(self.journal, row.definition)
                 adopted.append(self._fold(row, rows))
-            except (NotFound, ValueError) as error:
-                log.error("execution %s cannot be resumed: %s", row.id, error)
+            except Exception:  # one damaged history must not keep the others from going on
+                log.exception("execution %s cannot be resumed; its history stays as it is", row.id)
         for live in adopted:
             self.host.adopt(live)
         for live in adopted:
-            self._resume(live, clean)
+            try:
+                self._resume(live, clean)
+            except LeaseLost:
+                raise
+            except Exception:
+                log.exception("execution %s cannot go on; its history stays as it is", live.id)
+                self.host.drop(live)
         return len(adopted)
 
     def _fold(self, row: ExecutionRow, rows: list[EventRow]) -> Live:

@@ -125,7 +125,7 @@ class LocalWork:
         except Exception as error:
             return self._fail_soon(live, node, effect, error)
         if options.timeout is not None:
-            self.host.arm_timeout(live, node.index, effect.item, options.timeout)
+            self.host.arm_timeout(live, node.index, effect.item, effect.attempt, options.timeout)
         context = functools.partial(self.context, live, node, effect)
         return self.runners.start(function.call, (context, args, kwargs), done)
 
@@ -138,7 +138,7 @@ class LocalWork:
 
         def work() -> bytes:
             if timeout is not None:
-                arm = functools.partial(self.host.arm_timeout, live, node.index, effect.item, timeout)
+                arm = functools.partial(self.host.arm_timeout, live, node.index, effect.item, effect.attempt, timeout)
                 self.loop.call_soon_threadsafe(arm)
             args, kwargs = self._arguments(state, node, effect.item, columns)
             enter(context)
