@@ -13,7 +13,7 @@ class KeysTaken(AlreadyExists):
     """
 
     def __init__(self, keys: tuple[int, ...], where: str) -> None:
-        self.keys = keys
+        self.keys = keys = tuple(sorted(set(keys)))
         super().__init__(
             f"{len(keys)} new execution(s) of this commit are in {where} already (keys {_few(keys)}): "
             "another engine was first. Nothing was written; commit the rest without them."
