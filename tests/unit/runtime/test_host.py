@@ -345,7 +345,6 @@ def in_threads(x: int):
     return threaded(x)
 
 
-@pytest.mark.xfail(strict=False, reason="the timeout of an attempt that has ended is armed late and hits the next one")
 def test_a_timeout_counts_from_when_the_attempt_begins_and_not_from_when_it_queues() -> None:
     async def main(engine: Engine) -> Any:
         threads = engine.owner.work.threads = HeldThreads()

@@ -215,13 +215,6 @@ def live_once(
     return live_through(main)
 
 
-orphan = pytest.mark.xfail(strict=False, reason="a child adopted after a crash does not tell a parent that is ending")
-hangs = pytest.mark.xfail(strict=False, reason="closing the runners waits for one that swallowed its cancellation")
-damaged = pytest.mark.xfail(strict=False, reason="an illegal history stops the recovery of all")
-ORPHANS = ("sibling_of_a_child_fails", "child_fails", "endless-cancelled", "endless-deadline")
-NAMES = [pytest.param(name, marks=[orphan] if name in ORPHANS else []) for name in CASES]
-
-
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Callable[[Case], str]:
     def make(case: Case) -> str:
@@ -254,7 +247,7 @@ def check_store(store: str) -> None:
         assert [event.kind.startswith("execution_") for event in history[1:-1]] == [False] * (len(history) - 2)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CASES)
 def test_a_crash_at_any_commit_changes_neither_the_end_nor_what_is_computed(
     name: str, fresh: Callable[[Case], str]
 ) -> None:
@@ -280,7 +273,7 @@ def test_a_crash_at_any_commit_changes_neither_the_end_nor_what_is_computed(
             assert all(again[task] <= calm[task] + 1 for task in again)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CASES)
 def test_crash_after_crash_after_crash(name: str, fresh: Callable[[Case], str]) -> None:
     """Each life may write one commit more than the last. Whatever is durable stays; in the end there is an end."""
     case = CASES[name]
@@ -297,7 +290,6 @@ def test_crash_after_crash_after_crash(name: str, fresh: Callable[[Case], str]) 
     check_store(store)
 
 
-@hangs
 def test_a_life_that_ends_in_good_order_costs_no_attempt_of_what_had_not_begun(fresh: Callable[[Case], str]) -> None:
     """Parking records what runs as lost by nobody's fault; the next life re-runs it and counts no loss."""
     case = Case(gathered)
@@ -341,7 +333,6 @@ def test_executions_whose_definition_is_gone_do_not_keep_others_from_going_on(fr
     assert live_through(second) == ("execution_completed", 5)
 
 
-@damaged
 def test_a_damaged_history_does_not_keep_others_from_going_on(fresh: Callable[[Case], str]) -> None:
     """A fact that cannot follow, of a store that was tampered with or written by a defect, stops that execution alone."""
     store = fresh(Case(sleeping))
