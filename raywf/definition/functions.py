@@ -123,7 +123,7 @@ def resolve_function(ref: FunctionRef) -> Callable[..., Any]:
         return _resolve_here(ref, module, qualname)
     try:
         found: Any = importlib.import_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise CodeMissing(
             f"function {ref.path!r}: the module {module!r} cannot be imported ({type(error).__name__}: {error}). Looked in: "
             f"{', '.join(each or os.getcwd() for each in sys.path[:6])}. Install it, or start from the directory that "

@@ -180,7 +180,8 @@ class CoroutineRunners:
         self._queue.clear()
         for runner in list(self._runners):
             runner.cancel()
-        await asyncio.gather(*self._runners, return_exceptions=True)
+        if self._runners:
+            await asyncio.wait(self._runners, timeout=2.0)  # one that swallows every cancellation is left behind
 
 
 class Threads:

@@ -63,8 +63,8 @@ class Work(Protocol):
         handle for ``cancel``."""
         ...
 
-    def has_begun(self, handle: Any) -> bool:
-        """Whether the attempt has left the queue."""
+    def has_begun(self, handle: Any) -> bool | None:
+        """Whether the attempt has left the queue; None when it is not even in one."""
         ...
 
     def cancel(self, handle: Any) -> None:
@@ -298,17 +298,22 @@ class Host:
         """Give attempts that run for a while their ``AttemptStarted``; those that still queue are looked at again."""
         self._recorder = None
         unrecorded, self._unrecorded = self._unrecorded, []
+        queued: list[tuple[Live, StartAttempt]] = []
         for live, effect in unrecorded:
             task, item, attempt = effect.task, effect.item, effect.attempt
             handle = live.inflight.get((task, item)) if live.inflight else None
             if handle is None or not is_current(live.state, task, item, attempt):
                 continue
-            if not self.work.has_begun(handle):
-                self._unrecorded.append((live, effect))
-            elif task_at(live.state, task, item).status is TaskStatus.READY:
+            begun = self.work.has_begun(handle)
+            if begun is False:
+                queued.append((live, effect))
+            elif begun and task_at(live.state, task, item).status is TaskStatus.READY:
                 self.turn(live, ev.AttemptStarted(address(live, task, item), attempt))
+        # Look at those that queue less and less often, the more they are: a long queue is not read 50 times a second.
+        self._unrecorded.extend(queued)
         if self._unrecorded:
-            self._recorder = self.loop.call_later(STARTED_AFTER_S, self._record_started)
+            pause = STARTED_AFTER_S if len(queued) < 100 else min(1.0, len(queued) / 2000)
+            self._recorder = self.loop.call_later(pause, self._record_started)
 
     def ended(self, live: Live, task: int, item: int | None, attempt: int, outcome: bytes | Failure | None) -> None:
         """An attempt ended: with an encoded value, with a failure, or (None) because it was cancelled."""

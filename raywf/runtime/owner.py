@@ -219,6 +219,8 @@ class Owner:
             try:
                 await self.definitions.load(self.journal, row.definition)
                 adopted.append(self._fold(row, rows))
+            except (LeaseLost, StoreUnavailable):
+                raise
             except Exception:  # one damaged history must not keep the others from going on
                 log.exception("execution %s cannot be resumed; its history stays as it is", row.id)
         for live in adopted:

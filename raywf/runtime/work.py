@@ -122,6 +122,8 @@ class LocalWork:
             return self._start_thread(live, node, effect, function, done)
         try:
             args, kwargs = self.arguments(live, node, effect.item)
+        except CodeMissing as error:  # the class of a stored value
+            return self._wait_for_code(live, node, effect, error)
         except Exception as error:
             return self._fail_soon(live, node, effect, error)
         if options.timeout is not None:
@@ -133,7 +135,10 @@ class LocalWork:
         self, live: Live, node: Node, effect: StartAttempt, function: Function, done: Callable[..., None]
     ) -> Attempt:
         state, context = live.state, functools.partial(self.context, live, node, effect)
-        columns = self.columns(live, node) if effect.item is not None else None
+        try:
+            columns = None if effect.item is None else self.columns(live, node)
+        except Exception as error:
+            return self._fail_soon(live, node, effect, error)
         timeout = node.options.timeout
 
         def work() -> bytes:
@@ -169,12 +174,13 @@ class LocalWork:
         return call
 
     def _fail_soon(self, live: Live, node: Node, effect: StartAttempt, error: BaseException) -> Attempt:
-        failure = failure_of(error, effect.attempt)
+        failure = failure_of(error, effect.attempt, node.options.retry.non_retryable)
         self.loop.call_soon(self.host.ended, live, node.index, effect.item, effect.attempt, failure)
         return Attempt(None, lambda result, error: None)
 
-    def has_begun(self, handle: Any) -> bool:
-        return bool(getattr(handle, "begun", False))
+    def has_begun(self, handle: Any) -> bool | None:
+        """None: it cannot begin before something else happens, and is started anew then."""
+        return None if isinstance(handle, Missing) else bool(handle.begun)
 
     def cancel(self, handle: Any) -> None:
         match handle:
@@ -192,9 +198,8 @@ class LocalWork:
                 self._give_up_thread(handle)
 
     def _give_up_thread(self, handle: Attempt) -> None:
-        begun = handle.begun
         self.threads.abandon(handle)
-        if begun:
+        if handle.abandoned:
             self.loop.call_soon(handle.done, None, asyncio.CancelledError())
         if self.threads.abandoned >= MAX_ABANDONED:
             self.on_worn_out()
@@ -290,7 +295,8 @@ class LocalWork:
         self.host.ended(live, node.index, effect.item, effect.attempt, outcome)
 
     def _packed(self, live: Live, node: Node, effect: StartAttempt, result: Any, error: BaseException | None) -> None:
-        outcome = result if error is None else failure_of(error, effect.attempt)
+        policy = node.options.retry
+        outcome = result if error is None else failure_of(error, effect.attempt, policy.non_retryable)
         self.host.ended(live, node.index, effect.item, effect.attempt, outcome)
 
 
