@@ -24,6 +24,7 @@ from raywf.runtime.data import Blobs, spill
 from raywf.runtime.evaluate import failure_of
 from raywf.runtime.host import Host, address
 from raywf.runtime.spool import Progress, spool_path
+from raywf.runtime.watchdog import LIMIT_S
 from raywf.runtime.work import RemoteCall
 from raywf.runtime.worker import Chunk, Item
 
@@ -175,6 +176,7 @@ class ChunkDispatcher:
             blob_root=self.blob_root,
             blob_mark=self.blob_mark,
             hot=list(hot),
+            stall_limit=LIMIT_S if kind.options.runs_on == "actor" else None,
         )
         flight.ref = self.transport.send(chunk, self._sent_by_value(kind.function), list(hot.values()), kind.options)
         for call in calls:

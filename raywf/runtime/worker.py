@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import faulthandler
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,8 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Some tasks of one kind in one call. ``hot`` are the hashes of the large values sent along, in order."""
+    """Some tasks of one kind in one call. ``hot`` are the hashes of the large values sent along, in order.
+    ``stall_limit``: for how many seconds an async task may block its loop."""
 
     bundle: Bundle
     function: FunctionRef
@@ -43,6 +44,7 @@ class Chunk:
     blob_root: Path | None
     blob_mark: str
     hot: Sequence[str]
+    stall_limit: float | None = None
 
 
 _code = Code()
@@ -108,7 +110,10 @@ class _Run:
     def _call(self, function: Function, context: TaskContext, args: list[Any], kwargs: dict[str, Any]) -> Any:
         timeout = self.chunk.timeout
         if function.is_async:
-            return _loop().run(_with_timeout(function.call, context, args, kwargs, timeout), context=_empty())
+            work = _with_timeout(function.call, context, args, kwargs, timeout)
+            if self.chunk.stall_limit is not None:
+                work = _unblocked(work, self.chunk.stall_limit, self.spool.fileno)
+            return _loop().run(work, context=_empty())
         if timeout is not None:
             # Ends the process from a thread of C, whatever holds the interpreter; the notes say what was running.
             faulthandler.dump_traceback_later(timeout, exit=True, file=self.spool.fileno)
@@ -139,6 +144,25 @@ async def _with_timeout(
         if limit.expired():
             raise TimeoutError(f"{context.task_id} ran longer than its timeout of {timeout:g} s") from None
         raise
+
+
+async def _unblocked(work: Coroutine[Any, Any, Any], limit: float, file: int) -> Any:
+    """Await a task that has taken two workflow actors along: if it blocks its loop here too, that ends this process."""
+    loop = asyncio.get_running_loop()
+    timer: asyncio.TimerHandle | None = None
+
+    def beat() -> None:
+        nonlocal timer
+        faulthandler.dump_traceback_later(limit, exit=True, file=file)
+        timer = loop.call_later(limit / 4, beat)
+
+    beat()
+    try:
+        return await work
+    finally:
+        if timer is not None:
+            timer.cancel()
+        faulthandler.cancel_dump_traceback_later()
 
 
 def _loop() -> asyncio.Runner:
