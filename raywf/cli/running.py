@@ -20,7 +20,7 @@ from raywf.cli.place import Place
 from raywf.cli.progress import View, busy, view_for
 from raywf.cli.targets import load
 from raywf.cli.waiting import Patience, Reason, say_still_waiting
-from raywf.cli.watching import pause_after, print_value, say_failed
+from raywf.cli.watching import pause_s, print_value, say_failed
 from raywf.client.holders import holders
 from raywf.client.reading import Readings
 from raywf.definition.inputs import bind_input, call_of
@@ -149,9 +149,7 @@ async def _attend(request: RunRequest, place: Place, handle: Any, follower: Foll
                 reason = await patience.spent()
                 if reason is not None and not result.done():
                     return reason
-                await asyncio.wait(
-                    {result, asyncio.ensure_future(pause_after(started_at))}, return_when="FIRST_COMPLETED"
-                )
+                await asyncio.wait({result}, timeout=pause_s(started_at))
             await _show_the_end(follower, view)
         return None
     finally:

@@ -14,7 +14,10 @@ from raywf.cli.place import Place
 from raywf.cli.showing import ask_commands, takers_of
 
 PATIENCE_S = 2.0
-"""A finding must hold so long before it counts: an answer on its way is taken within 0.2 s, an owner replaced in 1 s."""
+"""So long it must hang on a person before that counts: an answer on its way is taken within 0.2 s."""
+
+ABSENCE_S = 5.0
+"""So long nobody must hold it before that counts: an owner that died is replaced within the lease of 3 s."""
 
 
 class Held:
@@ -77,7 +80,7 @@ class Patience:
             return Reason(f"has not ended within {self._timeout_s:g} s", asks)
         if not self._engine_is_ours:
             takers = await takers_of(follower.readings, follower.row.lane)
-            if self._without_engine.lasts(not takers, PATIENCE_S):
+            if self._without_engine.lasts(not takers, ABSENCE_S):
                 return Reason("no engine holds it", tuple(asks_of(follower.id, follower.state)))
         if not self._persons_answer:
             asks = tuple(await left_to_persons(follower.readings, follower.id, follower.state))

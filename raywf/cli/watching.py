@@ -21,9 +21,9 @@ LOOK_S = 0.1
 """Pause between two looks; longer where looking itself takes long."""
 
 
-async def pause_after(started_at: float) -> None:
-    """Look often, but never spend more than a fifth of the time on it."""
-    await asyncio.sleep(max(LOOK_S, 4 * (time.monotonic() - started_at)))
+def pause_s(started_at: float) -> float:
+    """How long to pause after a look: look often, but never spend more than a fifth of the time on it."""
+    return max(LOOK_S, 4 * (time.monotonic() - started_at))
 
 
 async def watch_execution(
@@ -45,7 +45,7 @@ async def watch_execution(
                 break
             if give_up_at is not None and started_at >= give_up_at:
                 break
-            await pause_after(started_at)
+            await asyncio.sleep(pause_s(started_at))
     if not follower.closed:
         return await say_still_waiting(follower, Reason(f"has not ended within {timeout_s:g} s"), place)
     if as_json:
@@ -75,7 +75,7 @@ async def print_result(
         reason = await patience.spent()
         if reason is not None:
             return await say_still_waiting(follower, reason, place)
-        await pause_after(started_at)
+        await asyncio.sleep(pause_s(started_at))
     follower.row = await readings.row(execution_id)
     closing = await readings.outcome(follower.row)
     if closing is None:  # the history has ended and the index has not heard of it: it is in the same commit, look again

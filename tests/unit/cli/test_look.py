@@ -259,7 +259,7 @@ def test_result_leaves_where_only_a_person_can_go_on(
 
 
 def test_result_leaves_where_no_engine_is(cli: Cli, filled: FilledStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(waiting, "ABSENCE_S", 0.0)
     filled.add(flows.review, [STARTED], id="runs-1")
     ended = cli("result", "runs-1", "--store", filled.url)
     assert ended.code == 5
