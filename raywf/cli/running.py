@@ -120,7 +120,8 @@ async def _run(request: RunRequest, call: Call, place: Place, progress: Progress
         progress.execution_id = handle.id
         if request.detach:
             write_text(handle.id)
-            note(f"next: {place.command('watch', handle.id)}")
+            if not request.quiet:
+                note(f"next: {place.command('watch', handle.id)}")
             return ExitCode.DONE
         readings = Readings(engine.store, place.namespace)
         try:
