@@ -222,14 +222,14 @@ class Lane:
     # when an actor is gone
 
     async def _relink(self, member: Member) -> None:
-        """Wait for the successors of the lane's actors and take up with them where we were."""
-        if self._members[member.index] is not member or self._closed:
-            return
-        if self._relinking is None or self._relinking.done():
-            self._relinking = self._spawn(self._link_again())
-        await asyncio.shield(self._relinking)
+        """Wait until somebody else has taken this member's place. Its successor may die, too, while we take up with it."""
+        while self._members[member.index] is member and not self._closed:
+            if self._relinking is None or self._relinking.done():
+                self._relinking = self._spawn(self._link_again())
+            await asyncio.shield(self._relinking)
 
     async def _link_again(self) -> None:
+        """Take up with the lane's actors where we were with their predecessors."""
         try:
             while True:
                 names = await self._patiently(lambda: self._supervisor.members.remote(self.spec.lane))
@@ -237,6 +237,7 @@ class Lane:
                     names = await self._patiently(lambda: self._supervisor.ensure.remote(self.spec))
                 try:
                     await self._link(names)
+                    await self._watch_again()
                     break
                 except (*adapter.OutOfReach, NotConnected):
                     await asyncio.sleep(0.1)
@@ -247,13 +248,17 @@ class Lane:
                 member.queue.clear()
             await self._look(self._watched(self.spec.lane))
             raise
+        for member in self._members:
+            self._pump(member)
+
+    async def _watch_again(self) -> None:
+        """Ask the new actors how what we wait for ends; what they do not hold has ended, and the store tells how."""
         watched = self._watched(self.spec.lane)
         for member in self._members:
             mine = [id_ for id_ in watched if self._member(id_) is member]
             for start in range(0, len(mine), 5000):
                 missing = await member.handle.watch.remote(self.client, mine[start : start + 5000])
                 await self._look(missing)
-            self._pump(member)
 
     async def watch(self, execution_id: str) -> bool:
         """Hear of the end of an execution that was started elsewhere. False: it is not open here."""
