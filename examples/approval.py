@@ -4,7 +4,7 @@
 
 asks at the terminal; with nobody there (`python examples/approval.py </dev/null`) it answers itself and prints::
 
-    waiting for approval cashier: refund 120 EUR for order 17
+    waiting for an approval (cashier): refund 120 EUR for order 17
     {'order': 17, 'amount': 120, 'paid': True}
 """
 

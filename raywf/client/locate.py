@@ -157,6 +157,11 @@ async def locate(address: str | None, url: str, namespace: str, lease_s: float) 
             )
         return await _checked(Place(here, space, False, False, "the Ray of this process"), url, lease_s)
     if given:
+        if ":" in given and "://" not in given and not adapter.answers(given):  # Ray would try for minutes
+            raise StoreUnavailable(
+                f"nothing listens at {given!r}: start a Ray with `raywf up`, or correct the address (the argument, or "
+                "RAY_ADDRESS)"
+            )
         here = adapter.join(given, space)
         return await _checked(Place(here, space, False, True, "the address given"), url, lease_s)
     engine = None if address == "local" else await live_engine(url, lease_s)

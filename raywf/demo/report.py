@@ -103,7 +103,7 @@ def show(console: Console, run: Run, scores: Scores) -> None:
     console.print(_speed(run))
     if run.failed:
         console.print(
-            f"{len(run.failed)} failed; the first: raywf why {run.failed[0]} --store {run.store}", soft_wrap=True
+            f"{len(run.failed)} failed; the first: raywf show {run.failed[0]} --store {run.store}", soft_wrap=True
         )
     console.print(f"Rows: {run.output}   Store: {run.store}   Run: {run.id}", soft_wrap=True, highlight=False)
     console.print("Next:", *run.next_commands(), sep="\n  ", soft_wrap=True, highlight=False)
