@@ -226,6 +226,8 @@ class SupervisorActor:
         and the actor does not answer, it is replaced. One that answers has trouble with the store and goes on itself."""
         while not self._parking:
             await asyncio.sleep(_LOOK_S)
+            if not any(lane.members for lane in self._lanes.values()):
+                continue  # nobody to look after: idling costs nothing
             try:
                 for row, spec in await self._owners():
                     if row.expires_at < time.time():

@@ -36,8 +36,6 @@ log = logging.getLogger("raywf.actors.workflow")
 _RETRY_S = 0.2
 IDLE_S = 5
 """How long the actor of an isolated execution stays after its end, for those who ask again."""
-LINGER_S = 600
-"""How long an actor without open executions stays once no client listens any more."""
 FINISHED = "finished"
 
 
@@ -169,7 +167,7 @@ class WorkflowActor:
     async def death(self) -> str:
         """Returns when the owner has lost everything, or has nothing left to do; otherwise ends with the process."""
         owner = self.owner
-        patience = LINGER_S if self.spec.only is None else IDLE_S
+        patience = owner.parts.settings.linger_s if self.spec.only is None else IDLE_S
         idle_for = 0
         while not owner.gone.is_set():
             with contextlib.suppress(TimeoutError):

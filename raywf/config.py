@@ -16,7 +16,7 @@ INLINE_LIMIT = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """``lease_s``: how long a silent owner keeps its shards. ``workflow_actors``: None decides by the store."""
+    """``linger_s``: how long an actor without open executions stays once no client listens. ``lease_s``: how long a silent owner keeps its shards. ``workflow_actors``: None decides by the store."""
 
     store: str = DEFAULT_STORE
     lease_s: float = 3.0
@@ -24,16 +24,18 @@ class Settings:
     inbox_poll_s: float = 0.1
     max_threads: int = 32
     rows_per_commit: int = 4000
+    linger_s: float = 60.0
 
     @classmethod
     def from_env(cls, env: Mapping[str, str], store: str | None = None) -> Settings:
-        """Read ``RAYWF_STORE``, ``RAYWF_LEASE_S``, ``RAYWF_WORKFLOW_ACTORS``, ``RAYWF_MAX_THREADS``."""
+        """Read ``RAYWF_STORE``, ``RAYWF_LEASE_S``, ``RAYWF_WORKFLOW_ACTORS``, ``RAYWF_MAX_THREADS``, ``RAYWF_LINGER_S``."""
         actors = env.get("RAYWF_WORKFLOW_ACTORS")
         return cls(
             store=store or env.get("RAYWF_STORE") or DEFAULT_STORE,
             lease_s=_number(env, "RAYWF_LEASE_S", 3.0, 0.5, 300),
             workflow_actors=None if not actors else int(_number(env, "RAYWF_WORKFLOW_ACTORS", 1, 1, 256)),
             max_threads=int(_number(env, "RAYWF_MAX_THREADS", 32, 1, 4096)),
+            linger_s=_number(env, "RAYWF_LINGER_S", 60.0, 1, 1e9),
         )
 
 

@@ -26,6 +26,7 @@ os.environ.update(
     RAY_worker_niceness="0",
     RAY_ENABLE_UV_RUN_RUNTIME_ENV="0",
     RAY_DEDUP_LOGS="0",
+    RAYWF_LINGER_S="2",  # many stores share one Ray here: their actors must not outstay their tests
     RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
 )
 for _name in (
