@@ -16,7 +16,8 @@ INLINE_LIMIT = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """``linger_s``: how long an actor without open executions stays once no client listens. ``lease_s``: how long a silent owner keeps its shards. ``workflow_actors``: None decides by the store."""
+    """``lease_s``: how long a silent owner keeps its shards. ``workflow_actors``: None decides by the store.
+    ``linger_s``: how long an actor without open executions stays once no client listens."""
 
     store: str = DEFAULT_STORE
     lease_s: float = 3.0
