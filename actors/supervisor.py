@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 import uuid
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from raywf.actors.workflow import FINISHED, WorkflowActor
+from raywf.config import Settings
 from raywf.errors import RaywfError, StoreUnavailable
 from raywf.journal.factory import open_reader
 from raywf.ports import OwnerRow
@@ -47,6 +49,7 @@ class SupervisorActor:
         self._lanes: dict[str, _Lane] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._parking = False
+        self._asked_at = time.monotonic()
         # Ray calls this on the actor's loop. After a restart nobody may come and ask, so adopting does not wait for that.
         self._adopting = self._spawn(self._adopt_all())
         self._spawn(self._look_after())
@@ -56,6 +59,7 @@ class SupervisorActor:
 
         Raises ``StoreUnavailable`` when the store is held by another engine.
         """
+        self._asked_at = time.monotonic()
         await self._adopt()
         lane = self._lanes.setdefault(wanted.lane, _Lane())
         async with lane.lock:
@@ -224,10 +228,15 @@ class SupervisorActor:
     async def _look_after(self) -> None:
         """Ray tells of an actor that dies, not of one that hangs or was stopped. Its lease does: once that has lapsed
         and the actor does not answer, it is replaced. One that answers has trouble with the store and goes on itself."""
+        linger_s = Settings.from_env(os.environ, self.url).linger_s
+        idle_since = time.monotonic()
         while not self._parking:
             await asyncio.sleep(_LOOK_S)
-            if not any(lane.members for lane in self._lanes.values()):
-                continue  # nobody to look after: idling costs nothing
+            if not any(lane.members or lane.lock.locked() for lane in self._lanes.values()):
+                if time.monotonic() - max(idle_since, self._asked_at) > linger_s:
+                    adapter.end_this_actor()  # nobody to look after, and nobody asks: the next client starts another
+                continue
+            idle_since = time.monotonic()
             try:
                 for row, spec in await self._owners():
                     if row.expires_at < time.time():

@@ -242,6 +242,7 @@ _FORBIDDEN = {
     "__hash__": "was used as a key of a dict or in a set" + _INSIDE,
     "__call__": "was called" + _INSIDE,
     "__await__": "was awaited, but a body does not wait: pass the reference on, and the task that gets it waits",
+    "__exit__": "was entered with 'with'" + _INSIDE,
     "__aiter__": "was iterated with 'async for'" + _INSIDE,
     "__aenter__": "was entered with 'async with'" + _INSIDE,
     "__enter__": "was entered with 'with'" + _INSIDE,

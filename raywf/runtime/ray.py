@@ -215,6 +215,11 @@ def kill(actor: Any) -> None:
     ray.kill(actor, no_restart=True)
 
 
+def end_this_actor() -> None:
+    """End the actor that this process is, for good."""
+    ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
+
+
 def alive_nodes() -> list[str]:
     return [node["NodeID"] for node in ray.nodes() if node["Alive"]]
 
