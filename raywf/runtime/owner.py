@@ -22,7 +22,7 @@ from raywf.core.failures import Failure
 from raywf.core.ids import child_id, shard_of
 from raywf.core.plan import Node
 from raywf.core.state import CLOSED, TaskStatus
-from raywf.errors import LeaseLost, StoreUnavailable
+from raywf.errors import LeaseLost, NotConnected, StoreUnavailable
 from raywf.ports import Batch, Clock, DefinitionRow, Entropy, EventRow, ExecutionRow, InboxRow, Journal, OwnerRow
 from raywf.runtime.code import Code
 from raywf.runtime.data import Blobs
@@ -36,6 +36,12 @@ from raywf.runtime.work import Dispatcher, LocalWork, ThreadPool
 from raywf.telemetry import Telemetry
 
 log = logging.getLogger("raywf.owner")
+PATIENCE_S = 2.0
+"""How long a submit waits for a store that cannot be written, before it is refused."""
+_MAYBE = (
+    "What was being submitted may still be accepted once the store can be written: submit it again under the same "
+    "execution_id to be sure."
+)
 
 
 NO_TAGS: Mapping[str, str] = {}
@@ -122,6 +128,8 @@ class Owner:
         self.outbox = Outbox(self.loop)
         self._refused: set[int] = set()
         self.trouble: str | None = None
+        self._troubled_since: float | None = None
+        self._accepting: set[asyncio.Future[None]] = set()
         self.commits = parts.commit_buffer(
             cast(Journal, MeasuredJournal(parts.journal, parts.telemetry, parts.clock)),
             me.owner,
@@ -188,12 +196,25 @@ class Owner:
             self.host.drop(live)
 
     def _trouble(self, error: StoreUnavailable | None) -> None:
-        """The store cannot be written: say so once, and once more when it can."""
-        if error is not None and self.trouble is None:
+        """The store cannot be written: say so once, and once more when it can. Who submits waits a little for it."""
+        now = self.parts.clock.monotonic()
+        if error is None:
+            if self.trouble is not None:
+                log.warning("the store can be written again")
+            self.trouble, self._troubled_since = None, None
+            return
+        if self._troubled_since is None:
+            self._troubled_since = now
             log.error("nothing is lost, but nothing goes on until the store can be written: %s", error)
-        elif error is None and self.trouble is not None:
-            log.warning("the store can be written again")
-        self.trouble = None if error is None else str(error)
+        self.trouble = str(error)
+        if now - self._troubled_since >= PATIENCE_S:
+            self._refuse_waiting(StoreUnavailable(f"{error} {_MAYBE}"))
+
+    def _refuse_waiting(self, error: Exception) -> None:
+        """Who waits for an execution to be accepted is told that nobody knows when."""
+        for done in self._accepting:
+            if not done.done():
+                done.set_exception(error)
 
     def _all_lost(self) -> None:
         self._shards_lost(tuple(self.epochs))
@@ -206,6 +227,7 @@ class Owner:
             if live.shard in lost:
                 self.host.drop(live)
         log.warning("lost the lease of %d shards: another owner holds them now", len(lost))
+        self._refuse_waiting(NotConnected("this owner lost its leases: ask the supervisor who holds them now"))
         if not self.epochs:
             self.gone.set()
             if self.keeper is not None:
@@ -273,12 +295,15 @@ class Owner:
     async def submit(
         self, client: str, definitions: Sequence[DefinitionRow], requests: Sequence[SubmitRequest], watch: bool
     ) -> list[tuple[str, str]]:
-        """Start executions; answers when they are on disk. Awaits the store.
+        """Start executions; answers when they are on disk. Awaits the store. Raises ``StoreUnavailable`` while it cannot
+        be written, and ``NotConnected`` when the leases were lost meanwhile.
 
         For each request ``("new" | "same" | "closed" | "taken" | "moved", detail)``: started; running already with the
         same arguments; ended already with the same arguments; the id belongs to something else (detail: what); the
         shard has another owner.
         """
+        if self._troubled_since is not None and self.parts.clock.monotonic() - self._troubled_since >= PATIENCE_S:
+            raise StoreUnavailable(self.trouble or "")
         for row in definitions:
             self.definitions.add(row)
         named = [request.id for request in requests if not request.fresh]
@@ -302,7 +327,7 @@ class Owner:
                 replies.append(("same" if live is not None else "closed", ""))
             if watch and live is not None:
                 self.outbox.watch(client, live)
-        if opened:
+        if opened or ("same", "") in replies:  # it may be here and not on disk yet
             await self._durable()
         for key in self._refused.intersection(opened):
             self._refused.discard(key)
@@ -333,8 +358,12 @@ class Owner:
 
     async def _durable(self) -> None:
         done: asyncio.Future[None] = self.loop.create_future()
+        self._accepting.add(done)
         self.commits.on_durable(functools.partial(_resolve, done))
-        await done
+        try:
+            await done
+        finally:
+            self._accepting.discard(done)
 
     def watch(self, client: str, ids: Sequence[str]) -> list[str]:
         """Tell this client how these end. Returns those that are not open here: look into the store."""
