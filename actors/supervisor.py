@@ -71,6 +71,16 @@ class SupervisorActor:
                     await self._start(lane, replace(wanted, index=index), dead=())
             return [lane.members[index][0].name for index in range(wanted.count)]
 
+    async def keep(self, wanted: ActorSpec) -> None:
+        """Have somebody hold a lane whose code the asking client does not have: its signals, timers, cancels and
+        approvals need none. Whoever holds it already goes on."""
+        self._asked_at = time.monotonic()
+        await self._adopt()
+        lane = self._lanes.setdefault(wanted.lane, _Lane())
+        async with lane.lock:
+            if not lane.members and not await self._adopt_living(lane, wanted.lane, wanted.index):
+                await self._start(lane, wanted, dead=())
+
     async def members(self, lane: str) -> list[str]:
         """The names of a lane's actors, once those that died have been replaced."""
         await self._adopt()

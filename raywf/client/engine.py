@@ -7,6 +7,7 @@ import builtins
 import contextlib
 import hashlib
 import itertools
+import logging
 import os
 import sys
 import weakref
@@ -31,7 +32,7 @@ from raywf.definition.workflows import Workflow, as_workflow
 from raywf.errors import AlreadyExists, InvalidInput, NotConnected, ResultTimeout, StoreUnavailable
 from raywf.journal.factory import open_inbox, open_journal
 from raywf.ports import DefinitionRow
-from raywf.runtime.bundle import current_bundle
+from raywf.runtime.bundle import Bundle, current_bundle
 from raywf.runtime.clock import SystemClock, SystemEntropy
 from raywf.runtime.definitions import Definitions
 from raywf.runtime.owner import SubmitRequest
@@ -39,6 +40,7 @@ from raywf.runtime.sending import by_value_blobs
 from raywf.runtime.spec import ActorSpec, isolated_execution, lane_of
 from raywf.telemetry import current_trace_id, new_traceparent
 
+log = logging.getLogger("raywf.client")
 RECHECK_S = 5.0
 _CHUNK = 500
 
@@ -144,10 +146,41 @@ class AsyncWorkflowEngine:
 
     async def _resume_isolated(self) -> None:
         """Start the actors of this project's isolated executions that are still open."""
-        mine = lane_of(self.namespace, self._bundle.project) + "/"
+        mine = lane_of(self.namespace, self._bundle.project)
+        others = []
         for name in await self._readings().reader.open_lanes(self.namespace):
-            if name.startswith(mine):
+            if name.startswith(mine + "/"):
                 await self._lane(isolated_execution(name))
+            elif name != mine:
+                others.append(name)
+        if others:
+            keeping = asyncio.get_running_loop().create_task(self._keep_others(others))
+            self._leaving.add(keeping)
+            keeping.add_done_callback(self._leaving.discard)
+
+    async def _keep_others(self, lanes: Sequence[str]) -> None:
+        """Have the open executions of other projects held, too: what needs none of their code goes on, and what does
+        says so."""
+        assert self._place is not None
+        for name in lanes:
+            isolated = isolated_execution(name)
+            spec = ActorSpec(
+                url=self.store,
+                namespace=self.namespace,
+                lane=name,
+                bundle=Bundle((), "", name.split("/")[1]),
+                index=0,
+                count=1,
+                lease_s=self._settings.lease_s,
+                ray_address=self._place.address,
+                ray_namespace=self._place.namespace,
+                only=shard_of(isolated) if isolated else None,
+                driver=os.getpid() if self._place.private else None,
+            )
+            try:
+                await self._supervisor.keep.remote(spec)
+            except Exception as error:  # theirs, not ours: their own client will say what is wrong
+                log.warning("the open executions of another project (%s) are held by nobody: %s", name, error)
 
     async def close(self) -> None:
         """Leave. With a private Ray, open executions are parked, and the next connect goes on with them."""
