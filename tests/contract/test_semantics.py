@@ -733,6 +733,6 @@ def test_a_map_may_be_a_hundred_thousand_wide_and_not_wider() -> None:
     def flow(n: int) -> Any:
         return add.map(numbers(n))
 
-    with pytest.raises(raywf.WorkflowFailed, match="100,?000") as caught:
+    with pytest.raises(raywf.WorkflowFailed, match=r"100,?000") as caught:
         raywf.testing.run(flow, 100_001)
     assert caught.value.task_id == "add"
