@@ -106,7 +106,15 @@ def _is_gone(host: str, pid: int) -> bool:
         return True
     except OSError:
         return False
-    return False
+    return _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Whether a process has ended and nobody has asked how: in a container often nobody ever does."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return False
 
 
 def _spec(row: OwnerRow) -> ActorSpec | None:
@@ -166,7 +174,11 @@ async def locate(address: str | None, url: str, namespace: str, lease_s: float) 
         return await _checked(Place(here, space, False, True, "the address given"), url, lease_s)
     engine = None if address == "local" else await live_engine(url, lease_s)
     if engine is not None:
-        return Place(adapter.join(engine.ray_address, space), space, False, True, "the live engine of the store")
+        try:
+            return Place(adapter.join(engine.ray_address, space), space, False, True, "the live engine of the store")
+        except StoreUnavailable:  # its control store answers and nothing else of it: gone, if its leases lapse as well
+            if await live_engine(url, lease_s) is not None:
+                raise
     up = None if address == "local" else recorded_up()
     if up is not None:
         return Place(adapter.join(up, space), space, False, True, "the Ray of `raywf up`")
