@@ -33,11 +33,11 @@ class Refused(Exception):
 class Driver:
     """A program of its own that uses raywf. See ``programs/driver.py``."""
 
-    def __init__(self, scene: Scene, address: str, env: Mapping[str, str] | None = None) -> None:
+    def __init__(self, scene: Scene, address: str, env: Mapping[str, str] | None, program: str) -> None:
         self.stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in end()
         self._answers: queue.Queue[Any] = queue.Queue()
         self.process = subprocess.Popen(
-            [sys.executable, "driver.py", address, scene.url],
+            [sys.executable, program, address, scene.url],
             cwd=scene.folder,
             env={**os.environ, **(env or {})},
             stdin=subprocess.PIPE,
@@ -129,11 +129,17 @@ class Scene:
         self.store = place
         self.url = f"sqlite:///{place}"
 
-    def driver(self, address: str | None = None, env: Mapping[str, str] | None = None, wait: bool = True) -> Driver:
+    def driver(
+        self,
+        address: str | None = None,
+        env: Mapping[str, str] | None = None,
+        wait: bool = True,
+        program: str = "driver.py",
+    ) -> Driver:
         """A new driver, connected. By default to this scene's Ray; ``""``: to whichever raywf finds."""
         if address is None:
             address = self.head.address if self.head else ""
-        driver = Driver(self, address, env)
+        driver = Driver(self, address, env, program)
         self.drivers.append(driver)
         return driver.ready() if wait else driver
 

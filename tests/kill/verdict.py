@@ -72,6 +72,13 @@ def count_open(store: Path) -> int:
         return int(db.execute("SELECT count(*) FROM executions WHERE ended_at IS NULL").fetchone()[0])
 
 
+def count_waiting(store: Path, what: str) -> int:
+    """Executions that say they wait for something with this word."""
+    with sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=10) as db:
+        found = db.execute("SELECT count(*) FROM executions WHERE waiting_for LIKE ?", (f"%{what}%",)).fetchone()
+        return int(found[0])
+
+
 def owners(store: Path) -> list[tuple[str, int]]:
     """(name, process) of those who hold leases or held them when they died."""
     with sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=10) as db:
