@@ -284,7 +284,7 @@ def _key(hits: Any) -> Any:
     "misuse",
     [
         _if, _not, _in, _and, _for, _unpack, _star, _len, _plus, _radd, _minus, _times, _call, _method, _int, _float,
-        _round, _range, _assign, _delete, _attribute, _chain, _among, _largest, _key,
+        _round, _range, _assign, _delete, _with, _attribute, _chain, _among, _largest, _key,
     ],
     ids=lambda misuse: misuse.__name__[1:],
 )  # fmt: skip
@@ -296,13 +296,6 @@ def test_everything_else_on_a_reference_is_refused_naming_task_and_line(misuse: 
     assert "search" in message
     _, first = inspect.getsourcelines(misuse)
     assert f"line {first + 1}" in message or f":{first + 1}" in message, message
-
-
-def test_a_reference_is_no_context_manager() -> None:
-    def flow(question: str) -> Any:
-        return _with(search(question))
-
-    assert "search" in refusal(flow)
 
 
 def test_a_reference_inside_a_set_is_refused_or_found() -> None:
