@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,7 +59,11 @@ def submit(head: JobHead, working_dir: Path, env: dict[str, str], *entrypoint: s
         "--",
         *entrypoint,
     ]
-    done = subprocess.run(command, env=head.env, capture_output=True, text=True, timeout=240, check=False)
+    for _ in range(60):
+        done = subprocess.run(command, env=head.env, capture_output=True, text=True, timeout=240, check=False)
+        if "No available agent" not in done.stdout + done.stderr:  # it says so until its agent has come up
+            break
+        time.sleep(1)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

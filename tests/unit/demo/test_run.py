@@ -158,7 +158,7 @@ def test_two_runs_in_one_store_do_not_meet(stage: Stage) -> None:
 
 def test_a_failed_execution_is_counted_and_named(stage: Stage) -> None:
     assert stage.run("explode\nhej\n") == 1
-    assert "1 failed; the first: raywf why demo-" in stage.out.getvalue()
+    assert "1 failed; the first: raywf show demo-" in stage.out.getvalue()
     assert pq.read_table(stage.folder / "out.parquet").to_pydict()["language"] == [None, "da"]
 
 
