@@ -28,7 +28,10 @@ class _Loop:
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="raywf-client", daemon=True)
+        started = threading.Event()
+        self.loop.call_soon(started.set)
         self._thread.start()
+        started.wait()  # on a busy machine the thread may not have come to it yet
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
