@@ -21,7 +21,7 @@ from raywf.errors import RaywfError
 from tests.kill.machine import Head, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.cluster, pytest.mark.long, pytest.mark.timeout(600)]  # a job server takes its time to come up
 
 
 class JobHead(Head):
