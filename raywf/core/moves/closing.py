@@ -1,0 +1,51 @@
+"""The way to an end: an execution stops what it has under way, and closes when nothing is left."""
+
+from __future__ import annotations
+
+from raywf.core.events import BranchTaken
+from raywf.core.moves.draft import Draft, IllegalTransition
+from raywf.core.owed import OPEN, RUNS, must_close
+from raywf.core.state import Closing, ExecutionStatus, TaskState, TaskStatus
+
+_ACTIVE = (*OPEN, TaskStatus.RETRYING)
+
+
+def close(draft: Draft, status: ExecutionStatus, value: bytes | None) -> None:
+    if not must_close(draft.state):
+        raise IllegalTransition(f"the execution is {draft.state.status} with work left: it cannot be {status} yet")
+    draft.changes["closed"] = status
+    draft.changes["value"] = value
+    draft.active = draft.waiting = 0
+    draft.touched.clear()
+
+
+def begin_closing(draft: Draft, closing: Closing) -> None:
+    """Nothing new starts from here on; waits end at once, running attempts are asked to."""
+    if draft.closing is not None:
+        return
+    draft.closing = closing
+    for task, current in enumerate(draft.tasks):
+        if current.items is None:
+            _stop(draft, task, None, current)
+        else:
+            for item, each in enumerate(current.items):
+                _stop(draft, task, item, each)
+            if draft.tasks[task].status is TaskStatus.RUNNING:
+                draft.tasks[task] = draft.tasks[task]._replace(status=TaskStatus.CANCELLED)
+
+
+def _stop(draft: Draft, task: int, item: int | None, current: TaskState) -> None:
+    node = draft.plan.nodes[task]
+    runs = node.kind in RUNS and not (node.mapped and item is None)
+    if current.status in OPEN and runs:
+        draft.touched.append((task, item))
+    elif current.status in (*_ACTIVE, TaskStatus.WAITING):
+        cancel(draft, task, item, current)
+
+
+def cancel(draft: Draft, task: int, item: int | None, current: TaskState) -> None:
+    if current.status is TaskStatus.WAITING:
+        draft.waiting -= 1
+    elif not (current.status is TaskStatus.RUNNING and isinstance(current.wait, BranchTaken)):
+        draft.active -= 1
+    draft.put(task, item, current._replace(status=TaskStatus.CANCELLED, due_at=None))

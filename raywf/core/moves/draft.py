@@ -1,0 +1,95 @@
+"""A state while one event is applied to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from raywf.core.events import BranchTaken, Event
+from raywf.core.ids import item_address, split_address
+from raywf.core.owed import OPEN
+from raywf.core.state import ExecutionState, TaskState, TaskStatus
+
+
+class IllegalTransition(Exception):
+    """The state does not allow this event. It marks a defect in the hands, never a user's mistake."""
+
+
+class Draft:
+    """A state while one event is applied to it. Lives for one call; the state it came from is not touched."""
+
+    __slots__ = ("active", "changes", "closing", "left", "plan", "state", "tasks", "touched", "waiting")
+
+    def __init__(self, state: ExecutionState) -> None:
+        self.state = state
+        self.plan = state.plan
+        self.tasks: list[TaskState] = list(state.tasks)
+        self.left = state.left
+        self.active = state.active
+        self.waiting = state.waiting
+        self.closing = state.closing
+        self.changes: dict[str, Any] = {}
+        self.touched: list[tuple[int, int | None]] = []
+
+    def freeze(self) -> ExecutionState:
+        old = self.state
+        if self.changes:
+            old = old._replace(**self.changes)
+        return ExecutionState(
+            old.plan,
+            tuple(self.tasks),
+            self.left,
+            self.active,
+            self.waiting,
+            old.started,
+            old.input,
+            old.signals,
+            old.seen,
+            self.closing,
+            old.closed,
+            old.value,
+        )
+
+    def locate(self, address: str) -> tuple[int, int | None]:
+        task = self.plan.index.get(address)
+        if task is not None:
+            return task, None
+        try:
+            name, item = split_address(address)
+            return self.plan.index[name], item
+        except (KeyError, ValueError):
+            raise IllegalTransition(f"there is no task {address!r} in the plan of {self.plan.workflow!r}") from None
+
+    def at(self, task: int, item: int | None) -> TaskState:
+        current = self.tasks[task]
+        if item is None:
+            return current
+        if current.items is None or not 0 <= item < len(current.items):
+            raise IllegalTransition(f"task {self.plan.nodes[task].id!r} has no item {item}")
+        return current.items[item]
+
+    def put(self, task: int, item: int | None, new: TaskState) -> None:
+        if item is None:
+            self.tasks[task] = new
+            return
+        parent = self.tasks[task]
+        assert parent.items is not None
+        self.tasks[task] = parent._replace(items=parent.items.replaced(item, new))
+
+    def expect(self, task: int, item: int | None, allowed: tuple[TaskStatus, ...], event: Event) -> TaskState:
+        current = self.at(task, item)
+        if current.status not in allowed:
+            name = self.plan.nodes[task].id if item is None else item_address(self.plan.nodes[task].id, item)
+            raise IllegalTransition(f"task {name!r} is {current.status}: it takes no {event!r:.200}")
+        return current
+
+    def current(self, address: str, attempt: int | None, event: Event) -> tuple[int, int | None, TaskState]:
+        """The task whose attempt the event is about: it is open, and the attempt is the one that counts now."""
+        task, item = self.locate(address)
+        current = self.expect(task, item, OPEN, event)
+        by_others = current.status is TaskStatus.RUNNING and (
+            current.items is not None or isinstance(current.wait, BranchTaken)
+        )
+        if by_others or (attempt is not None and attempt != current.attempt):
+            what = "moved by its items or its side" if by_others else f"at attempt {current.attempt}"
+            raise IllegalTransition(f"task {address!r} is {current.status}, {what}: it takes no {event!r:.200}")
+        return task, item, current
