@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 _MAX_FILES = 20_000
+_PACKAGES = frozenset({"site-packages", "dist-packages"})
 _SKIP = {
     ".git",
     ".hg",
@@ -70,6 +71,8 @@ def import_roots(path: Sequence[str]) -> tuple[str, ...]:
         if not os.path.isdir(root) or root in roots:
             continue
         if any(root == place or root.startswith(place + os.sep) for place in installed):
+            continue
+        if _PACKAGES.intersection(Path(root).parts):  # another environment's, laid over this one by a .pth file
             continue
         roots[root] = None
     return tuple(roots)

@@ -73,6 +73,14 @@ def test_roots_are_the_users_own_directories_once_each(tmp_path: Path, monkeypat
     assert current_bundle(path).roots == import_roots(path)
 
 
+def test_packages_of_another_environment_are_no_code_of_the_project(tmp_path: Path) -> None:
+    """An environment laid over another one by a .pth file has that one's packages on its path."""
+    for place in ("lib/site-packages", "lib/dist-packages/vendor", "project"):
+        (tmp_path / place).mkdir(parents=True)
+    path = [str(tmp_path / place) for place in ("lib/site-packages", "lib/dist-packages/vendor", "project")]
+    assert import_roots(path) == (os.path.realpath(tmp_path / "project"),)
+
+
 def test_the_files_of_a_job_are_one_project_wherever_ray_unpacks_them() -> None:
     one, other = (bundle_of([f"/tmp/ray/runtime_resources/working_dir_files/_ray_pkg_{name}"]) for name in "ab")
     assert one.project == other.project
