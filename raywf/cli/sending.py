@@ -23,6 +23,10 @@ def cancel(place: Place, execution_id: str, reason: str, by: str | None) -> None
         if row.status in CLOSED:
             say(f"{execution_id} is {row.status} already: nothing to cancel")
             return
+        if row.status == "compensating":
+            say(f"{execution_id} is compensating: it is on its way to an end already, so a cancel changes nothing")
+            say(f"next: {place.command('watch', execution_id)}")
+            return
         await commands.cancel(execution_id, reason, actor_name(by))
         await _tell(commands, place, execution_id, "asked to cancel")
 

@@ -40,11 +40,12 @@ class Commands:
         body = {"name": name, "value": values.encode(payload).decode()}
         return await self._send(row, "signal", body, id, by)
 
-    async def cancel(self, execution_id: str, reason: str = "", by: str | None = None) -> None:
-        """Ask an execution to end. A no-op on a closed one."""
+    async def cancel(self, execution_id: str, reason: str = "", by: str | None = None) -> bool:
+        """Ask an execution to end. A no-op, and False, on one that has ended or is taking back what it did."""
         row = await self.readings.row(execution_id)
-        if row.status not in CLOSED:
-            await self._send(row, "cancel", {"reason": reason}, None, by)
+        if row.status in CLOSED or row.status == "compensating":
+            return False
+        return await self._send(row, "cancel", {"reason": reason}, None, by)
 
     async def decide(self, execution_id: str, approved: bool, by: str, comment: str, task: str | None) -> None:
         """Answer an approval. Raises ``InvalidInput`` when there is none, or more than one and no ``task``."""

@@ -99,9 +99,9 @@ class ExecutionHandle:
         """Mermaid, with the state of each task."""
         return self._loop.call(self._async.graph())
 
-    def cancel(self, reason: str = "") -> None:
-        """Ask the execution to end. Returns at once; a no-op on a closed one."""
-        self._loop.call(self._async.cancel(reason))
+    def cancel(self, reason: str = "") -> bool:
+        """Ask the execution to end. Returns at once; a no-op, and False, on one that has ended or is compensating."""
+        return self._loop.call(self._async.cancel(reason))
 
     def signal(self, name: str, payload: Any = None, id: str | None = None) -> None:
         """Send a signal. With an ``id``, a repeat is a no-op."""

@@ -70,10 +70,11 @@ class AsyncExecutionHandle:
         """Mermaid, with the state of each task."""
         return await self._engine._readings().graph(self._id)
 
-    async def cancel(self, reason: str = "") -> None:
-        """Ask the execution to end. Returns at once; a no-op on a closed one."""
-        await self._engine._commands().cancel(self._id, reason)
+    async def cancel(self, reason: str = "") -> bool:
+        """Ask the execution to end. Returns at once; a no-op, and False, on one that has ended or is compensating."""
+        asked = await self._engine._commands().cancel(self._id, reason)
         self._engine._poke(self._id)
+        return asked
 
     async def signal(self, name: str, payload: Any = None, id: str | None = None) -> None:
         """Send a signal. With an ``id``, a repeat is a no-op."""

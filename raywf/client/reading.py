@@ -15,7 +15,6 @@ from raywf.core import events as ev
 from raywf.core.codec import from_record
 from raywf.core.execution import fold
 from raywf.core.failures import Failure
-from raywf.core.plan import NodeKind
 from raywf.core.state import ExecutionState, ExecutionStatus, TaskState, TaskStatus, result_bytes
 from raywf.definition import values
 from raywf.definition.compile import compile_plan
@@ -160,7 +159,7 @@ class Readings:
         results = {
             node.id: self.decode(result_bytes(state, node.index))
             for node, task in zip(state.plan.nodes, state.tasks, strict=True)
-            if task.status is TaskStatus.COMPLETED
+            if task.status is TaskStatus.COMPLETED and node.undoes is None
         }
         ended = row.ended_at or (history[-1].at if state.closed and history else None)
         closing = state.closing
@@ -255,14 +254,19 @@ _OPEN = ("pending", "ready", "running", "waiting", "retrying")
 
 def task_statuses(state: ExecutionState) -> dict[str, str]:
     """The status of each task by id. What never ran of a closed execution counts as cancelled."""
-    return {node.id: _status(task, state) for node, task in zip(state.plan.nodes, state.tasks, strict=True)}
+    return {
+        node.id: _status(task, state)
+        for node, task in zip(state.plan.nodes, state.tasks, strict=True)
+        if node.undoes is None
+    }
 
 
 def task_descriptions(state: ExecutionState) -> dict[str, TaskDescription]:
     """Where each task stands, by id."""
     return {
-        node.id: _task(node.id, node.kind, task, state)
+        node.id: _task(node.id, node.kind if node.undoes is None else "compensation", task, state)
         for node, task in zip(state.plan.nodes, state.tasks, strict=True)
+        if node.undoes is None or task.status is not TaskStatus.PENDING
     }
 
 
@@ -271,7 +275,7 @@ def _status(task: TaskState, state: ExecutionState) -> str:
     return "cancelled" if state.closed is not None and status in _OPEN else status
 
 
-def _task(id_: str, kind: NodeKind, task: TaskState, state: ExecutionState) -> TaskDescription:
+def _task(id_: str, kind: str, task: TaskState, state: ExecutionState) -> TaskDescription:
     items: dict[str, int] | None = None
     if task.items is not None:
         items = {}
@@ -280,7 +284,7 @@ def _task(id_: str, kind: NodeKind, task: TaskState, state: ExecutionState) -> T
             items[status] = items.get(status, 0) + 1
     return TaskDescription(
         id=id_,
-        kind=kind.value,
+        kind=str(kind),
         status=_status(task, state),
         attempt=task.attempt,
         failure=task.failure.to_data() if task.failure else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -27,6 +27,12 @@ class Chunks(Generic[T]):
         if size % width:
             rows.append((value,) * (size % width))
         return cls(tuple(rows), width, size)
+
+    @classmethod
+    def of(cls, values: Sequence[T]) -> Chunks[T]:
+        width = max(_MIN, int(len(values) ** 0.5))
+        rows = tuple(tuple(values[start : start + width]) for start in range(0, len(values), width))
+        return cls(rows, width, len(values))
 
     def __len__(self) -> int:
         return self._size

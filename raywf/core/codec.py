@@ -69,6 +69,8 @@ def to_record(event: ev.Event) -> Record:
             return "cancel_requested", None, None, _dump(reason=reason)
         case ev.DeadlineExceeded(deadline):
             return "deadline_exceeded", None, None, _dump(deadline=deadline)
+        case ev.ResultFailed(failure):
+            return "result_failed", None, None, _dump(failure=failure.to_data())
         case ev.ExecutionFailed(task, failure):
             return "execution_failed", task, None, _dump(failure=failure.to_data())
         case ev.ExecutionCancelled(reason):
@@ -114,6 +116,7 @@ _READERS: dict[str, _Reader] = {
     "approval_decided": lambda task, attempt, d: ev.ApprovalDecided(task, d["approved"], d["comment"], d["id"]),
     "cancel_requested": lambda task, attempt, d: ev.CancelRequested(d["reason"]),
     "deadline_exceeded": lambda task, attempt, d: ev.DeadlineExceeded(d["deadline"]),
+    "result_failed": lambda task, attempt, d: ev.ResultFailed(Failure.from_data(d["failure"])),
     "execution_failed": lambda task, attempt, d: ev.ExecutionFailed(task, Failure.from_data(d["failure"])),
     "execution_cancelled": lambda task, attempt, d: ev.ExecutionCancelled(d["reason"]),
 }

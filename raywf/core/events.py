@@ -148,6 +148,13 @@ class DeadlineExceeded:
 
 
 @dataclass(frozen=True, slots=True)
+class ResultFailed:
+    """All tasks have completed and yet there is no result (it cannot be evaluated): the execution is going to fail."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
 class ExecutionCompleted:
     value: bytes
 
@@ -181,6 +188,7 @@ Event: TypeAlias = (
     | ApprovalDecided
     | CancelRequested
     | DeadlineExceeded
+    | ResultFailed
     | ExecutionCompleted
     | ExecutionFailed
     | ExecutionCancelled

@@ -20,7 +20,8 @@ A task moves like this (docs/architecture.md draws it)::
 
 An execution is running while anything is ready, running or retrying; waiting while only time, a signal or a person can
 move it; and it closes once nothing is left. On the first final failure, on a cancel and past the deadline it is
-*closing*: nothing new starts, what runs is cancelled, and the end is reported when the last attempt has ended.
+*closing*: nothing new starts, what runs is cancelled, and when the last attempt has ended, compensations run
+(``moves/undoing.py``), newest first. The end is reported when nothing is left.
 
 An event that the state does not allow raises ``IllegalTransition``: the hands check ``is_current`` before they report.
 """
@@ -48,6 +49,7 @@ from raywf.core.events import (
     ExecutionFailed,
     ExecutionStarted,
     MapStarted,
+    ResultFailed,
     SignalAwaited,
     SignalReceived,
     TaskCompleted,
@@ -56,39 +58,56 @@ from raywf.core.events import (
 )
 from raywf.core.failures import Failure
 from raywf.core.moves.branches import branch_taken, map_started
-from raywf.core.moves.closing import begin_closing, cancel, close
+from raywf.core.moves.closing import begin_closing, cancel, close, ending
 from raywf.core.moves.draft import Draft, IllegalTransition
 from raywf.core.moves.tasks import attempt_ended, attempt_failed, attempt_lost, make_ready
+from raywf.core.moves.undoing import undo_next
 from raywf.core.moves.waits import approval_decided, signal_received, timer_fired, wait
 from raywf.core.owed import OPEN, effects_of, must_close, task_at
 from raywf.core.plan import Plan
 from raywf.core.state import Closing, ExecutionState, ExecutionStatus, TaskState, TaskStatus
 
-__all__ = ["IllegalTransition", "evolve", "fold", "initial", "is_current", "outstanding", "step", "task_at"]
+__all__ = [
+    "IllegalTransition",
+    "ending",
+    "evolve",
+    "fold",
+    "initial",
+    "is_current",
+    "may_start",
+    "outstanding",
+    "step",
+    "task_at",
+]
 
 
 def initial(plan: Plan) -> ExecutionState:
     """The state before the first event."""
     tasks = tuple(TaskState(TaskStatus.PENDING, remaining=len(node.needs)) for node in plan.nodes)
-    return ExecutionState(plan, tasks, left=len(tasks))
+    return ExecutionState(plan, tasks, left=len(tasks) - len(plan.undo))
 
 
 def evolve(state: ExecutionState, event: Event) -> ExecutionState:
     """The state after a fact. Raises ``IllegalTransition`` for one that cannot follow."""
-    draft = Draft(state)
-    _apply(draft, event)
-    return draft.freeze()
+    return _drafted(state, event).freeze()
 
 
 def step(state: ExecutionState, event: Event) -> tuple[ExecutionState, tuple[Effect, ...]]:
     """The state after a fact, and the effects that are outstanding because of it."""
-    draft = Draft(state)
-    _apply(draft, event)
+    draft = _drafted(state, event)
     after = draft.freeze()
     effects = [effect for task, item in draft.touched for effect in effects_of(after, task, item)]
     if must_close(after):
         effects.append(Close())
     return after, tuple(effects)
+
+
+def _drafted(state: ExecutionState, event: Event) -> Draft:
+    draft = Draft(state)
+    _apply(draft, event)
+    if draft.closing is not None:
+        undo_next(draft)
+    return draft
 
 
 def fold(plan: Plan, events: Iterable[Event]) -> ExecutionState:
@@ -119,6 +138,12 @@ def is_current(state: ExecutionState, task: int, item: int | None, attempt: int)
         return False
     current = task_at(state, task, item)
     return current.status in OPEN and current.attempt == attempt
+
+
+def may_start(state: ExecutionState, task: int, item: int | None, attempt: int) -> bool:
+    """Whether this attempt is still to begin: it counts, and its execution lets new things start."""
+    closing = state.closing is not None and state.plan.nodes[task].undoes is None
+    return not closing and is_current(state, task, item, attempt)
 
 
 def _apply(draft: Draft, event: Event) -> None:
@@ -161,6 +186,8 @@ def _apply(draft: Draft, event: Event) -> None:
         case DeadlineExceeded(deadline):
             message = f"the deadline (epoch second {deadline:.3f}) passed before the execution ended"
             begin_closing(draft, Closing(ExecutionStatus.FAILED, None, Failure("DeadlineExceeded", message)))
+        case ResultFailed(failure):
+            begin_closing(draft, Closing(ExecutionStatus.FAILED, None, failure))
         case ExecutionFailed():
             close(draft, ExecutionStatus.FAILED, None)
             draft.closing = Closing(ExecutionStatus.FAILED, event.task, event.failure)
@@ -177,5 +204,5 @@ def _start(draft: Draft, input_: bytes) -> None:
     draft.changes["started"] = True
     draft.changes["input"] = input_
     for node in draft.plan.nodes:
-        if not node.needs:
+        if not node.needs and node.undoes is None:
             make_ready(draft, node)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from raywf.core.effects import ArmTimer, CancelAttempt, Effect, Evaluate, StartAttempt, StartChild
-from raywf.core.plan import NodeKind
+from raywf.core.plan import NodeKind, Plan
 from raywf.core.state import ExecutionState, TaskState, TaskStatus
 
 RUNS = (NodeKind.CALL, NodeKind.CHILD)
@@ -20,11 +22,23 @@ def task_at(state: ExecutionState, task: int, item: int | None) -> TaskState:
     return current.items[item]
 
 
+def next_undo(plan: Plan, tasks: Sequence[TaskState]) -> int | None:
+    """The compensation whose turn it is: of what stands and can be taken back, that of the newest."""
+    newest, found = 0, None
+    for undo in plan.undo:
+        if tasks[undo].status is TaskStatus.PENDING:
+            undone = tasks[plan.nodes[undo].undoes or 0]
+            order = undone.order if undone.items is None else max((item.order for item in undone.items), default=0)
+            if order > newest:
+                newest, found = order, undo
+    return found
+
+
 def must_close(state: ExecutionState) -> bool:
     if state.closed is not None or not state.started:
         return False
     if state.closing is not None:
-        return state.active == 0 and state.waiting == 0
+        return state.active == 0 and state.waiting == 0 and next_undo(state.plan, state.tasks) is None
     return state.left == 0
 
 
@@ -32,7 +46,7 @@ def effects_of(state: ExecutionState, task: int, item: int | None) -> tuple[Effe
     node = state.plan.nodes[task]
     current = task_at(state, task, item)
     if current.status in OPEN:
-        if state.closing is not None:
+        if state.closing is not None and node.undoes is None:
             return (CancelAttempt(task, item, current.attempt),) if node.kind in RUNS else ()
         if node.kind not in RUNS or (node.mapped and item is None):
             return (Evaluate(task),) if current.status is TaskStatus.READY else ()

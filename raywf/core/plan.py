@@ -59,6 +59,9 @@ class Node:
     ``when`` and the side (True: then). For a ``when``: ``condition`` decides, ``then`` and ``otherwise`` list the
     members of each side, ``result_then`` and ``result_otherwise`` give its value once ``needs_then`` or
     ``needs_otherwise`` have completed.
+
+    A compensation is a node too, ``undo:NAME``, after all others: ``undoes`` is the task whose effect it takes back, and
+    that task's ``undone_by`` leads here. It is nobody's need, and does not count as left to do.
     """
 
     index: int
@@ -80,6 +83,8 @@ class Node:
     needs_otherwise: tuple[int, ...] = ()
     result_then: Binding | None = None
     result_otherwise: Binding | None = None
+    undoes: int | None = None
+    undone_by: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +99,5 @@ class Plan:
     index: dict[str, int] = field(default_factory=dict)
     dependents_of_sides: tuple[tuple[int, ...], ...] = ()
     """For each task, the ``when`` tasks whose value may need it."""
+    undo: tuple[int, ...] = ()
+    """The compensations."""

@@ -46,7 +46,8 @@ class TaskState(NamedTuple):
 
     ``remaining`` counts what must still complete before the next move; ``attempt`` numbers the attempt that runs or is
     next; ``failures`` and ``lost`` count how earlier ones ended. ``wait`` is the event that says what is waited for.
-    A fan-out keeps its ``items`` once it is as wide as ``MapStarted`` said.
+    A fan-out keeps its ``items`` once it is as wide as ``MapStarted`` said. ``order`` numbers the completions that a
+    compensation would have to take back, from 1.
     """
 
     status: TaskStatus
@@ -59,6 +60,7 @@ class TaskState(NamedTuple):
     due_at: float | None = None
     wait: Wait | None = None
     items: Chunks[TaskState] | None = None
+    order: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,8 @@ class ExecutionState(NamedTuple):
 
     ``active`` counts tasks and items that are ready, running or retrying; ``waiting`` those that wait for time, a
     signal or a person; ``left`` the tasks that have not completed and were not skipped. ``signals`` have come and are
-    not taken yet; ``seen`` are the ids of commands already applied.
+    not taken yet; ``seen`` are the ids of commands already applied. ``order`` counts completions that can be taken back,
+    ``undoing`` says that compensations have begun.
     """
 
     plan: Plan
@@ -91,6 +94,8 @@ class ExecutionState(NamedTuple):
     closing: Closing | None = None
     closed: ExecutionStatus | None = None
     value: bytes | None = None
+    order: int = 0
+    undoing: bool = False
 
     @property
     def status(self) -> ExecutionStatus:
@@ -98,6 +103,8 @@ class ExecutionState(NamedTuple):
             return self.closed
         if not self.started:
             return ExecutionStatus.PENDING
+        if self.undoing:
+            return ExecutionStatus.COMPENSATING
         return ExecutionStatus.WAITING if self.waiting and not self.active else ExecutionStatus.RUNNING
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import replace
+from typing import Any
 
+from raywf.core.bindings import Ref
 from raywf.core.plan import FunctionRef, Node, NodeKind, Plan
 from raywf.definition.checks import Graph, Reads, read_task, resolver
+from raywf.definition.compensation import compensation_options, compensation_ref
 from raywf.definition.expressions import read_value
 from raywf.definition.model import TaskDefinition, WorkflowDefinition
 from raywf.definition.options import from_data
@@ -27,13 +30,15 @@ def compile_plan(definition: WorkflowDefinition) -> Plan:
         reads = read_task(task, resolve, ("tasks", at))
         nodes.append(_node(place, task, reads, needs[place], None if guard is None else (place_of[guard[0]], guard[1])))
     nodes = _linked(nodes, graph, order, place_of)
+    nodes = _with_compensations(nodes, [definition.tasks[at].options for at in order])
     return Plan(
         workflow=definition.id,
         version=definition.version,
         definition=definition.content_hash,
         nodes=tuple(nodes),
         result=read_value(definition.result, resolve, ("result",)),
-        index=index,
+        index={node.id: node.index for node in nodes},
+        undo=tuple(node.index for node in nodes if node.undoes is not None),
         dependents_of_sides=_dependents_of_sides(nodes),
     )
 
@@ -106,6 +111,28 @@ def _linked(nodes: list[Node], graph: Graph, order: list[int], place_of: dict[in
             )
         linked.append(changed)
     return linked
+
+
+def _with_compensations(nodes: list[Node], options: list[dict[str, Any]]) -> list[Node]:
+    """The same nodes, followed by those that take their effects back."""
+    undone, undoing = list(nodes), list[Node]()
+    for node, given in zip(nodes, options, strict=True):
+        function = compensation_ref(given)
+        if function is not None:
+            undone[node.index] = replace(node, undone_by=len(nodes) + len(undoing))
+            undoing.append(
+                Node(
+                    index=len(nodes) + len(undoing),
+                    id=f"undo:{node.id}",
+                    kind=NodeKind.CALL,
+                    function=function,
+                    args=(Ref(node.index),),
+                    mapped=node.mapped,
+                    options=compensation_options(given),
+                    undoes=node.index,
+                )
+            )
+    return undone + undoing
 
 
 def _dependents_of_sides(nodes: list[Node]) -> tuple[tuple[int, ...], ...]:

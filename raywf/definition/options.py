@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 
 from raywf.core.plan import DEFAULT_OPTIONS, TaskOptions
 from raywf.core.retry import RetryPolicy
+from raywf.definition.compensation import check_compensate
 from raywf.definition.lines import did_you_mean
 from raywf.errors import DefinitionError
 
@@ -149,13 +150,6 @@ def _effect(what: str, value: object) -> str:
     return "at_least_once"
 
 
-def _compensate(what: str, value: object) -> Any:
-    raise DefinitionError(
-        f"{what}=… is not supported in this version: nothing would be undone when the execution fails. "
-        "Leave it out and undo in a task of your own."
-    )
-
-
 _CHECKS: dict[str, Any] = {
     "retry": _retry,
     "timeout": seconds,
@@ -165,7 +159,7 @@ _CHECKS: dict[str, Any] = {
     "memory": _memory,
     "resources": _resources,
     "effect": _effect,
-    "compensate": _compensate,
+    "compensate": check_compensate,
 }
 
 

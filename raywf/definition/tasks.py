@@ -11,6 +11,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from raywf.core.plan import FunctionRef
+from raywf.definition.compensation import compensation_data
 from raywf.definition.functions import check_arity, function_ref, signature_of
 from raywf.definition.lines import user_line
 from raywf.definition.names import ID, MAX_WIDTH
@@ -170,7 +171,9 @@ class Task(Callee[P, R]):
         if ref.by_value:
             data["by_value"] = True
         if self.options:
-            data["options"] = self.options
+            data["options"] = options = dict(self.options)
+            if "compensate" in options:
+                options["compensate"] = compensation_data(options["compensate"], trace.know)
         return data
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from raywf.core.plan import FunctionRef, Plan
+from raywf.definition.compensation import compensation_ref
 from raywf.definition.functions import check_arity, resolve_function
 from raywf.definition.lines import line_of, user_line
 from raywf.definition.names import ID, RESERVED_PARAMETERS
@@ -221,6 +222,9 @@ def function_refs(definition: WorkflowDefinition) -> list[FunctionRef]:
         for task in each.tasks:
             if task.function is not None:
                 found[FunctionRef(task.function, task.source_hash, task.by_value)] = None
+            undo = compensation_ref(task.options)
+            if undo is not None:
+                found[undo] = None
     return list(found)
 
 
@@ -236,6 +240,9 @@ def check_functions(definition: WorkflowDefinition) -> None:
             if task.function is not None:
                 function = resolve_function(FunctionRef(task.function, task.source_hash, task.by_value))
                 check_arity(who, function, positional, task.kwargs)
+                undo = compensation_ref(task.options)
+                if undo is not None:
+                    check_arity(f"{who}: compensate", resolve_function(undo), (None,), {})
             elif task.workflow is not None:
                 check_arity(who, _stand_in(task.workflow), positional, task.kwargs)
 

@@ -150,6 +150,8 @@ class Evaluator:
 
     def columns(self, state: ExecutionState, node: Node) -> list[list[bytes]]:
         """The positional arguments of a fan-out: for each the encoded values, one per item, all equally many."""
+        if node.undoes is not None:
+            return [[item.value or b"null" for item in state.tasks[node.undoes].items or ()]]
         columns = [self._column(state, binding, node.id) for binding in node.args]
         widths = {len(column) for column in columns}
         if len(widths) > 1:

@@ -28,7 +28,7 @@ from raywf.core import events as ev
 from raywf.core import retry
 from raywf.core.codec import to_record
 from raywf.core.effects import ArmTimer, CancelAttempt, Close, Effect, Evaluate, StartAttempt, StartChild
-from raywf.core.execution import initial, is_current, step, task_at
+from raywf.core.execution import ending, initial, is_current, may_start, step, task_at
 from raywf.core.failures import Failure
 from raywf.core.ids import child_id, item_address
 from raywf.core.plan import Node, NodeKind, Plan
@@ -158,8 +158,11 @@ class Host:
     def turn(self, live: Live, event: ev.Event, by: str | None = None) -> None:
         """One turn, one breath: the event, everything it evaluates to at once, and then the effects, once on disk."""
         rows: list[EventRow] = []
+        self._carry_out(live, self._step(live, event, by, rows), rows)
+
+    def _carry_out(self, live: Live, todo: Iterable[Effect], rows: list[EventRow]) -> None:
+        """Finish a turn that has begun with ``rows``; or one of recovery, that begins with an evaluation."""
         leaving: list[Effect] = []
-        todo = self._step(live, event, by, rows)
         while todo:
             following: list[Effect] = []
             for effect in todo:
@@ -167,11 +170,12 @@ class Host:
                 if kind is Evaluate:
                     following.extend(self._evaluate(live, effect.task, rows))  # type: ignore[union-attr]
                 elif kind is Close:
-                    self._close(live, rows)
+                    following.extend(self._close(live, rows))
                 else:
                     leaving.append(effect)
             todo = following
-        self.commits.add_events(live.shard, rows)
+        if rows:
+            self.commits.add_events(live.shard, rows)
         self._note_status(live)
         if live.is_closed:
             self._closed(live, rows[-1])
@@ -192,21 +196,16 @@ class Host:
         fact = self.evaluator.fact(live.state, node, self.clock.now())
         return self._step(live, fact, None, rows)
 
-    def _close(self, live: Live, rows: list[EventRow]) -> None:
+    def _close(self, live: Live, rows: list[EventRow]) -> Iterable[Effect]:
         if live.is_closed:
-            return
-        closing = live.state.closing
-        event: ev.Event
-        if closing is None:
+            return ()
+        event = ending(live.state)
+        if event is None:
             try:
                 event = ev.ExecutionCompleted(self.evaluator.result(live.state))
             except Exception as error:
-                event = ev.ExecutionFailed(None, failure_of(error, 0))
-        elif closing.status is ExecutionStatus.CANCELLED:
-            event = ev.ExecutionCancelled(closing.reason)
-        else:
-            event = ev.ExecutionFailed(closing.task, closing.failure or Failure("RuntimeError", "unknown"))
-        self._step(live, event, None, rows)
+                event = ev.ResultFailed(failure_of(error, 0))
+        return self._step(live, event, None, rows)
 
     def _note_status(self, live: Live) -> None:
         status = str(live.state.status) if live.missing is None else "waiting"
@@ -247,33 +246,18 @@ class Host:
         for effect in effects:
             match effect:
                 case StartAttempt(task, item, attempt):
-                    if live.state.closing is None and not self.draining and is_current(live.state, task, item, attempt):
+                    if not self.draining and may_start(live.state, task, item, attempt):
                         self._start(live, effect)
                 case ArmTimer(task, item, due_at):
                     if task_at(live.state, task, item).due_at == due_at:
                         self._arm((live.id, task, item, "wait"), due_at)
                 case StartChild(task, item, attempt):
-                    if is_current(live.state, task, item, attempt) and live.state.closing is None:
+                    if may_start(live.state, task, item, attempt):
                         self._start_child(live, task, item, attempt)
                 case CancelAttempt(task, item, attempt):
                     self._cancel(live, task, item, attempt)
-                case Evaluate(task):
-                    rows: list[EventRow] = []
-                    self._continue(live, self._evaluate(live, task, rows), rows)
-                case Close():
-                    rows = []
-                    self._close(live, rows)
-                    self._continue(live, (), rows)
-
-    def _continue(self, live: Live, effects: Iterable[Effect], rows: list[EventRow]) -> None:
-        """Finish a turn that recovery began with an evaluation."""
-        leaving = list(effects)
-        self.commits.add_events(live.shard, rows)
-        self._note_status(live)
-        if live.is_closed:
-            self._closed(live, rows[-1])
-        elif leaving:
-            self.commits.on_durable(functools.partial(self.release, live, leaving))
+                case Evaluate() | Close():
+                    self._carry_out(live, (effect,), [])
 
     def _start(self, live: Live, effect: StartAttempt) -> None:
         place = (effect.task, effect.item)
@@ -546,7 +530,7 @@ class Host:
         for live in list(self.open.values()):
             for (task, item), handle in list((live.inflight or {}).items()):
                 attempt = task_at(live.state, task, item).attempt
-                if is_current(live.state, task, item, attempt) and live.state.closing is None:
+                if may_start(live.state, task, item, attempt):
                     self.turn(live, ev.AttemptLost(address(live, task, item), attempt, "the engine was closed", False))
                 if handle is not None:
                     self.work.cancel(handle)

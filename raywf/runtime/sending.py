@@ -6,13 +6,14 @@ import dataclasses
 import enum
 import hashlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import cloudpickle
 from pydantic import BaseModel
 
+from raywf.definition.functions import function_ref, plain
 from raywf.definition.tasks import Task
 from raywf.definition.values import class_path
 from raywf.definition.workflows import Workflow
@@ -37,6 +38,11 @@ def _of_main() -> dict[Key, Callable[..., Any]]:
     for value in list(vars(main).values()) if main is not None else ():
         if isinstance(value, Task) and value.ref.by_value:
             found[(value.ref.path, value.ref.source_hash)] = value.function
+        undo = value.options.get("compensate") if isinstance(value, Task) else None
+        if undo is not None and not isinstance(undo, Mapping):
+            ref = function_ref(plain(undo))
+            if ref.by_value:
+                found[(ref.path, ref.source_hash)] = plain(undo)
     return found
 
 

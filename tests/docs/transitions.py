@@ -14,7 +14,7 @@ from raywf.core import events as ev
 from raywf.core.execution import IllegalTransition, evolve, fold
 from raywf.core.failures import Failure
 from raywf.core.plan import Plan
-from raywf.core.state import CLOSED, ExecutionState, TaskStatus
+from raywf.core.state import ExecutionState, ExecutionStatus, TaskStatus
 from raywf.definition.compile import compile_plan
 from raywf.definition.model import WorkflowDefinition
 
@@ -157,11 +157,13 @@ def rows_of_tasks(columns: Sequence[TaskStatus], closing: bool = False) -> list[
 
 # executions
 
+UNDOABLE = call("t", options={"compensate": "app:undo"})
 EXECUTIONS: dict[str, Situation] = {
     "pending": Situation(plan(T), ()),
     "running": Situation(plan(T), (STARTED,)),
     "waiting": Situation(plan(SIGNAL), (STARTED, ev.SignalAwaited("t", "go"))),
     "closing": Situation(plan(T), (STARTED, ev.CancelRequested(""))),
+    "compensating": Situation(plan(UNDOABLE), (STARTED, ev.TaskCompleted("t", 1, b"1"), ev.ResultFailed(FAILURE))),
     "closed": Situation(plan(T), (STARTED, ev.TaskCompleted("t", 1, b"1"), ev.ExecutionCompleted(b"1"))),
 }
 
@@ -170,6 +172,7 @@ EXECUTION_EVENTS: dict[str, ev.Event] = {
     "SignalReceived": ev.SignalReceived("go", b"1", "s-1"),
     "CancelRequested": ev.CancelRequested(""),
     "DeadlineExceeded": ev.DeadlineExceeded(5.0),
+    "ResultFailed": ev.ResultFailed(FAILURE),
     "ExecutionCompleted": ev.ExecutionCompleted(b"1"),
     "ExecutionFailed": ev.ExecutionFailed("t", FAILURE),
     "ExecutionCancelled": ev.ExecutionCancelled(""),
@@ -181,7 +184,8 @@ def execution_cell(event: ev.Event, given: Situation) -> str:
         state = evolve(given.state, event)
     except IllegalTransition:
         return REFUSED
-    return "closing" if state.closing is not None and state.status not in CLOSED else state.status.value
+    unsaid = state.closing is not None and state.status in (ExecutionStatus.PENDING, ExecutionStatus.RUNNING)
+    return "closing" if unsaid else state.status.value
 
 
 def rows_of_executions() -> list[list[str]]:

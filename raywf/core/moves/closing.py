@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from raywf.core.events import BranchTaken
+from dataclasses import replace
+
+from raywf.core.events import BranchTaken, Event, ExecutionCancelled, ExecutionFailed
+from raywf.core.failures import Failure
 from raywf.core.moves.draft import Draft, IllegalTransition
+from raywf.core.moves.undoing import not_undone
 from raywf.core.owed import OPEN, RUNS, must_close
-from raywf.core.state import Closing, ExecutionStatus, TaskState, TaskStatus
+from raywf.core.state import Closing, ExecutionState, ExecutionStatus, TaskState, TaskStatus
 
 _ACTIVE = (*OPEN, TaskStatus.RETRYING)
 
@@ -17,6 +21,26 @@ def close(draft: Draft, status: ExecutionStatus, value: bytes | None) -> None:
     draft.changes["value"] = value
     draft.active = draft.waiting = 0
     draft.touched.clear()
+
+
+def ending(state: ExecutionState) -> Event | None:
+    """The event that ends an execution which must close; None where it completes, with a result yet to be evaluated."""
+    closing = state.closing
+    if closing is None:
+        return None
+    left = not_undone(state)
+    if left:
+        which = "; ".join(f"{at} ({failure.type}: {failure.message})" for at, failure in left)
+        text = f"{len(left)} {'compensation' if len(left) == 1 else 'compensations'} did not succeed: {which}"
+        if closing.failure is not None:
+            message = f"{closing.failure.message}; on the way to the end {text}"
+            return ExecutionFailed(closing.task, replace(closing.failure, message=message))
+        why = f" ({closing.reason})" if closing.reason else ""
+        at, failure = left[0]
+        return ExecutionFailed(at, replace(failure, message=f"the execution was cancelled{why}, and {text}"))
+    if closing.status is ExecutionStatus.CANCELLED:
+        return ExecutionCancelled(closing.reason)
+    return ExecutionFailed(closing.task, closing.failure or Failure("RuntimeError", "unknown"))
 
 
 def begin_closing(draft: Draft, closing: Closing) -> None:

@@ -47,7 +47,13 @@ class Draft:
             self.closing,
             old.closed,
             old.value,
+            old.order,
+            old.undoing,
         )
+
+    def goes_on(self, task: int) -> bool:
+        """Whether a task that has not succeeded yet may be tried again: a compensation also on the way to the end."""
+        return self.closing is None or self.plan.nodes[task].undoes is not None
 
     def locate(self, address: str) -> tuple[int, int | None]:
         task = self.plan.index.get(address)

@@ -6,6 +6,7 @@ from raywf.core.events import AttemptFailed, AttemptLost, BranchTaken
 from raywf.core.failures import Failure
 from raywf.core.moves.closing import begin_closing, cancel
 from raywf.core.moves.draft import Draft
+from raywf.core.moves.undoing import undo_settled
 from raywf.core.plan import Node
 from raywf.core.state import Closing, ExecutionStatus, TaskState, TaskStatus
 
@@ -58,9 +59,15 @@ def attempt_ended(draft: Draft, task: int, item: int | None, current: TaskState,
     """An attempt ended with a result."""
     if current.failures or current.lost or current.wait:
         ended = ended._replace(failures=current.failures, lost=current.lost, wait=current.wait)
+    node = draft.plan.nodes[task]
+    if node.undone_by is not None:
+        draft.changes["order"] = order = draft.state.order + 1
+        ended = ended._replace(order=order)
     draft.active -= 1
     draft.put(task, item, ended)
-    if item is None:
+    if node.undoes is not None:
+        undo_settled(draft, task, item)
+    elif item is None:
         settled(draft, task)
     else:
         _item_settled(draft, task)
@@ -77,7 +84,7 @@ def _item_settled(draft: Draft, task: int) -> None:
 
 def attempt_failed(draft: Draft, event: AttemptFailed) -> None:
     task, item, current = draft.current(event.task, event.attempt, event)
-    if event.retry_at is not None and draft.closing is None:
+    if event.retry_at is not None and draft.goes_on(task):
         draft.put(
             task,
             item,
@@ -101,6 +108,9 @@ def fail(draft: Draft, task: int, item: int | None, current: TaskState, address:
         draft.active -= 1
     failed = current._replace(status=TaskStatus.FAILED, failures=current.failures + 1, failure=failure, due_at=None)
     draft.put(task, item, failed)
+    if draft.plan.nodes[task].undoes is not None:
+        undo_settled(draft, task, item)
+        return
     if item is not None and draft.tasks[task].status is TaskStatus.RUNNING:
         draft.tasks[task] = draft.tasks[task]._replace(status=TaskStatus.FAILED, failure=failure)
     begin_closing(draft, Closing(ExecutionStatus.FAILED, address, failure))
@@ -108,7 +118,7 @@ def fail(draft: Draft, task: int, item: int | None, current: TaskState, address:
 
 def attempt_lost(draft: Draft, event: AttemptLost) -> None:
     task, item, current = draft.current(event.task, event.attempt, event)
-    if draft.closing is not None:
+    if not draft.goes_on(task):
         cancel(draft, task, item, current)
         return
     lost = current.lost + (1 if event.counted else 0)

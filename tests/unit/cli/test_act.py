@@ -114,3 +114,13 @@ def test_an_unknown_id_is_not_found(cli: Cli, filled: FilledStore, words: str) -
     ended = cli(*words.split(), "--store", filled.url)
     assert ended.code == 3
     assert ended.err.count("\n") == 1
+
+
+def test_a_cancel_during_compensation_is_said_to_change_nothing(cli: Cli, filled: FilledStore) -> None:
+    filled.add(flows.review, WAITS, id="undoing-1", status="compensating")
+    ended = cli("cancel", "undoing-1", "--store", filled.url)
+    assert ended.code == 0
+    assert ended.out.splitlines()[0] == (
+        "undoing-1 is compensating: it is on its way to an end already, so a cancel changes nothing"
+    )
+    assert sent(filled) == []

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from raywf.core import events as ev
 from raywf.core.effects import ArmTimer, CancelAttempt, Close, Effect, Evaluate, StartAttempt, StartChild
-from raywf.core.execution import evolve, fold, initial, is_current, outstanding, step, task_at
+from raywf.core.execution import ending, evolve, fold, initial, is_current, outstanding, step, task_at
 from raywf.core.failures import Failure
 from raywf.core.ids import item_address
 from raywf.core.plan import NodeKind, Plan
@@ -81,7 +81,7 @@ class _Writer:
         some = self.some(visible)
         match kind:
             case "map":
-                task |= {"function": "app:f", "map": [some or [1, 2]]}
+                task |= {"function": "app:f", "map": [some or [1, 2]]} | self.compensation()
             case "gather":
                 task["gather"] = some or [1]
             case "sleep":
@@ -98,7 +98,10 @@ class _Writer:
             case "child":
                 task |= {"workflow": {"id": "kid", "parameters": {"x": {}}, "tasks": []}, "args": [some]}
             case _:
-                task |= {"function": "app:f", "args": some}
+                task |= {"function": "app:f", "args": some} | self.compensation()
+
+    def compensation(self) -> dict[str, Any]:
+        return {"options": {"compensate": "app:undo"}} if self.draw(st.integers(0, 3)) == 0 else {}
 
 
 EVERY_KIND = ("call", "call", "map", "when", "when", "gather", "sleep", "signal", "approval", "child")
@@ -141,7 +144,7 @@ def recount(state: ExecutionState) -> tuple[int, int, int]:
     """``active``, ``waiting`` and ``left``, counted from the tasks."""
     active = waiting = left = 0
     for node, task in zip(state.plan.nodes, state.tasks, strict=True):
-        left += task.status not in (TaskStatus.COMPLETED, TaskStatus.SKIPPED)
+        left += task.status not in (TaskStatus.COMPLETED, TaskStatus.SKIPPED) and node.undoes is None
         for each in (task,) if task.items is None else tuple(task.items):
             decided = node.kind is NodeKind.WHEN and each.status is TaskStatus.RUNNING
             active += each.status in (TaskStatus.READY, TaskStatus.RUNNING, TaskStatus.RETRYING) and not decided
@@ -186,7 +189,13 @@ class World:
         assert (after.active, after.waiting, after.left) == recount(after)
         if after.closing is not None or after.closed is not None:
             starts = (StartAttempt, StartChild, Evaluate, ArmTimer)
-            assert not [effect for effect in (*effects, *outstanding(after)) if isinstance(effect, starts)]
+            for effect in (*effects, *outstanding(after)):
+                assert not isinstance(effect, starts) or self.plan.nodes[effect.task].undoes is not None
+        if after.undoing and not self.state.undoing:
+            for node, task in zip(self.plan.nodes, after.tasks, strict=True):
+                places = (task,) if task.items is None else tuple(task.items)
+                at_work = [each for each in places if each.status in (TaskStatus.READY, TaskStatus.RUNNING)]
+                assert not at_work or node.undoes is not None or node.kind is NodeKind.WHEN
 
     def crash(self) -> None:
         """The process dies: what is left is the history. Attempts that may have been running are lost."""
@@ -233,8 +242,9 @@ def close_event(state: ExecutionState) -> ev.Event:
         return ev.ExecutionCompleted(b"null")
     if closing.status is ExecutionStatus.CANCELLED:
         return ev.ExecutionCancelled(closing.reason)
-    assert closing.failure is not None
-    return ev.ExecutionFailed(closing.task, closing.failure)
+    found = ending(state)
+    assert found is not None
+    return found
 
 
 def fixed(text: str, choices: int) -> int:

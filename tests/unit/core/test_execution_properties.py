@@ -89,9 +89,33 @@ def test_a_cancel_at_any_moment_ends_the_execution_and_starts_nothing(
         assert not [event for event in late if isinstance(event, starts)]
         assert world.state.status in (ExecutionStatus.CANCELLED, ExecutionStatus.FAILED)
         asked = {(effect.task, effect.item) for effect in world.asked if isinstance(effect, StartAttempt)}
+        check_undone(world)
         for task, node in zip(world.state.tasks, plan.nodes, strict=True):
             if (node.index, None) not in asked and task.status is TaskStatus.PENDING:
                 assert task.attempt == 0
+
+
+def check_undone(world: World) -> None:
+    """Everything that completed and can be taken back was, newest first; items of a fan-out side by side."""
+    state, plan = world.state, world.plan
+    began = []
+    for undo in plan.undo:
+        done, undone = state.tasks[plan.nodes[undo].undoes or 0], state.tasks[undo]
+        pairs = (
+            [(done, undone)] if done.items is None else list(zip(done.items, undone.items or done.items, strict=True))
+        )
+        for each, its in pairs:
+            expected = (
+                (TaskStatus.COMPLETED, TaskStatus.FAILED) if each.order else (TaskStatus.PENDING, TaskStatus.SKIPPED)
+            )
+            assert its is each or its.status in expected
+        newest = max(each.order for each, _ in pairs) if pairs else 0
+        if newest:
+            first = next(
+                at for at, before in enumerate(world.states) if before.tasks[undo].attempt or before.tasks[undo].items
+            )
+            began.append((newest, first))
+    assert [first for _, first in sorted(began, reverse=True)] == sorted(first for _, first in began)
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=SLOW)

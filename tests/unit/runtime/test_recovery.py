@@ -165,6 +165,35 @@ def endless(x: int):
     return add(slow(raywf.wait_signal("never")), diamond(x))
 
 
+@raywf.task(retry=raywf.Retry(max_attempts=3, initial=1.0))
+async def give_back(a: int) -> None:
+    LEDGER.note()
+    if LEDGER.fails(1):
+        raise ValueError("not yet")
+
+
+def drop(a: Any) -> None:
+    LEDGER.note()
+
+
+@raywf.workflow
+def saga(x: int):
+    a = add.with_options(compensate=give_back)(x)
+    b = add.with_options(compensate=drop, id="b").map(plain(x))
+    slow.with_options(compensate=drop)(a)
+    return broken(b[0])
+
+
+@raywf.workflow
+def saga_over_children(x: int):
+    return saga(add.with_options(compensate=give_back)(x))
+
+
+@raywf.workflow
+def saga_to_cancel(x: int):
+    return add(slow(raywf.wait_signal("never", timeout=1e7)), add.with_options(compensate=give_back)(x))
+
+
 @dataclass
 class Case:
     workflow: Any
@@ -178,12 +207,15 @@ CASES = {
     for suffix, each in [
         *[("", Case(workflow)) for workflow in (
             single, chain, diamond, fan_out, fan_out_over_nothing, branches, gathered, retried, sleeping, parent,
-            grandparent, failing, child_fails, sibling_of_a_child_fails, timing_out,
+            grandparent, failing, child_fails, sibling_of_a_child_fails, timing_out, saga,
+            saga_over_children,
         )],
         ("", Case(signalled, (GO, ("signal", {"name": "go", "value": "2"})))),
         ("", Case(approved, (("approve", {}),))),
         ("", Case(rejected, (("reject", {"comment": "no"}),))),
         ("-cancelled", Case(endless, (("cancel", {"reason": "enough"}),))),
+        ("", Case(saga_to_cancel, (("cancel", {"reason": "enough"}),))),
+        ("-deadline", Case(saga_to_cancel, deadline_s=10.0)),
         ("-deadline", Case(endless, deadline_s=10.0)),
     ]
 }  # fmt: skip
