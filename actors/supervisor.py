@@ -1,289 +1,60 @@
-"""``SupervisorActor``: starts workflow actors, adopts those that live, replaces those that die.
-
-One per store and namespace, detached, restarted by Ray without end. It is not needed for executions to go on: owners
-renew their leases straight at the store. When it comes back it reads from the store who ought to be there.
-"""
+"""``SupervisorActor``: keeps workflow actors alive. A shell around ``runtime.supervision.Supervisor``."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
+import functools
 import os
-import time
-import uuid
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
 from typing import Any
 
-from raywf.actors.workflow import FINISHED, WorkflowActor
+from raywf.actors.workflow import WorkflowActor
 from raywf.config import Settings
-from raywf.errors import RaywfError, StoreUnavailable
 from raywf.journal.factory import open_reader
-from raywf.ports import OwnerRow
 from raywf.runtime import ray as adapter
+from raywf.runtime.clock import SystemClock, SystemEntropy
 from raywf.runtime.spec import ActorSpec
+from raywf.runtime.supervision import Supervisor
 
-log = logging.getLogger("raywf.actors.supervisor")
 NAME = "supervisor"
-DRAIN_S = 10.0
-_PAUSE_S = (0.0, 0.5, 1.0, 2.0, 5.0)
-_LOOK_S = 1.0
-_ANSWER_S = 2.0
 
 
-@dataclass(slots=True)
-class _Lane:
-    """The actors of a lane, by index. ``members`` holds (spec, handle)."""
+class RayActors:
+    """``supervision.Actors`` in one namespace of Ray."""
 
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    members: dict[int, tuple[ActorSpec, Any]] = field(default_factory=dict)
-    failures: int = 0
+    died: tuple[type[BaseException], ...] = adapter.ActorDied
+
+    def __init__(self, namespace: str) -> None:
+        self._namespace = namespace
+
+    def spawn(self, spec: ActorSpec) -> Any:
+        return adapter.spawn(WorkflowActor, spec.name, self._namespace, (spec,), max_restarts=0)
+
+    def kill(self, handle: Any) -> None:
+        adapter.kill(handle)
+
+    def find(self, name: str) -> Any:
+        return adapter.find_actor(name, self._namespace)
+
+    def named(self, prefix: str) -> Sequence[str]:
+        return adapter.named_actors(self._namespace, prefix)
+
+    def address(self) -> str:
+        return adapter.current_address()
+
+    def end(self) -> None:
+        adapter.end_this_actor()
 
 
-class SupervisorActor:
-    """Keeps the workflow actors of one store and namespace alive."""
+class SupervisorActor(Supervisor):
+    """One per store and namespace: detached, ``max_restarts=-1``. Ray makes it on the actor's own loop."""
 
     def __init__(self, url: str, namespace: str, ray_namespace: str) -> None:
-        self.url = url
-        self.namespace = namespace
-        self.ray_namespace = ray_namespace
-        self._lanes: dict[str, _Lane] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._parking = False
-        self._asked_at = time.monotonic()
-        # Ray calls this on the actor's loop. After a restart nobody may come and ask, so adopting does not wait for that.
-        self._adopting = self._spawn(self._adopt_all())
-        self._spawn(self._look_after())
-
-    async def ensure(self, wanted: ActorSpec) -> list[str]:
-        """Have the actors of a lane running with this bundle; returns their names by index.
-
-        Raises ``StoreUnavailable`` when the store is held by another engine.
-        """
-        self._asked_at = time.monotonic()
-        await self._adopt()
-        lane = self._lanes.setdefault(wanted.lane, _Lane())
-        async with lane.lock:
-            current = next((spec for spec, _ in lane.members.values()), None)
-            if current is not None and (current.bundle != wanted.bundle or current.count != wanted.count):
-                await self._retire(lane)
-            for index in range(wanted.count):
-                if index not in lane.members and not await self._adopt_living(lane, wanted.lane, index):
-                    await self._start(lane, replace(wanted, index=index), dead=())
-            return [lane.members[index][0].name for index in range(wanted.count)]
-
-    async def keep(self, wanted: ActorSpec) -> None:
-        """Have somebody hold a lane whose code the asking client does not have: its signals, timers, cancels and
-        approvals need none. Whoever holds it already goes on."""
-        self._asked_at = time.monotonic()
-        await self._adopt()
-        lane = self._lanes.setdefault(wanted.lane, _Lane())
-        async with lane.lock:
-            if not lane.members and not await self._adopt_living(lane, wanted.lane, wanted.index):
-                await self._start(lane, wanted, dead=())
-
-    async def members(self, lane: str) -> list[str]:
-        """The names of a lane's actors, once those that died have been replaced."""
-        await self._adopt()
-        found = self._lanes.get(lane)
-        if found is None:
-            return []
-        async with found.lock:
-            return [found.members[index][0].name for index in sorted(found.members)]
-
-    async def park(self) -> int:
-        """Park everything in good order; returns how many executions stay open."""
-        self._parking = True
-        parked = 0
-        for lane in self._lanes.values():
-            async with lane.lock:
-                parked += await self._retire(lane, grace_s=0.0)
-        return parked
-
-    async def stats(self) -> list[dict[str, Any]]:
-        """What each workflow actor says of itself."""
-        await self._adopt()
-        asked = [handle.stats.remote() for lane in self._lanes.values() for _, handle in lane.members.values()]
-        answers = await asyncio.gather(*(_answer(ref) for ref in asked), return_exceptions=True)
-        return [answer for answer in answers if isinstance(answer, dict)]
-
-    # starting and replacing
-
-    async def _start(self, lane: _Lane, spec: ActorSpec, dead: tuple[str, ...]) -> None:
-        spec = spec.incarnation(uuid.uuid4().hex[:8])
-        handle = adapter.spawn(WorkflowActor, spec.name, self.ray_namespace, (spec,), max_restarts=0)
-        try:
-            await handle.begin.remote(dead)
-        except Exception as error:
-            adapter.kill(handle)
-            cause = getattr(error, "cause", None)
-            if isinstance(cause, RaywfError):
-                raise cause from None
-            raise StoreUnavailable(f"a workflow actor could not start: {type(error).__name__}: {error}") from error
-        lane.members[spec.index] = (spec, handle)
-        self._spawn(self._watch(lane, spec, handle))
-
-    async def _watch(self, lane: _Lane, spec: ActorSpec, handle: Any) -> None:
-        """Wait for an actor's death, and start its successor at once: the epoch protects the journal."""
-        why: str
-        try:
-            why = await handle.death.remote()
-        except adapter.ActorDied as error:
-            why = str(error).splitlines()[0]
-        if self._parking or lane.members.get(spec.index, (None,))[0] != spec:
-            return
-        if why == FINISHED:
-            async with lane.lock:
-                if lane.members.get(spec.index, (None,))[0] == spec:
-                    del lane.members[spec.index]
-            adapter.kill(handle)
-            return
-        log.warning("workflow actor %s ended (%s): starting its successor", spec.name, why)
-        adapter.kill(handle)  # one that was fenced has a process still
-        await self._replace(lane, spec)
-
-    async def _replace(self, lane: _Lane, spec: ActorSpec) -> None:
-        """Start the successor of a member, for as long as it takes; somebody else's is as good."""
-        async with lane.lock:
-            if lane.members.get(spec.index, (None,))[0] != spec:
-                return
-            del lane.members[spec.index]
-            for pause in (*_PAUSE_S, *([_PAUSE_S[-1]] * 1000)):
-                await asyncio.sleep(pause)
-                if self._parking:
-                    return
-                try:
-                    await self._start(lane, spec, dead=(spec.owner,))
-                    return
-                except Exception:
-                    log.exception("the successor of %s did not start; trying again", spec.name)
-                if await self._adopt_living(lane, spec.lane, spec.index):
-                    return
-
-    async def _retire(self, lane: _Lane, grace_s: float = DRAIN_S) -> int:
-        """Let a lane's actors end what they run, park the rest, and go."""
-        members, lane.members = dict(lane.members), {}
-        parked = 0
-        for spec, handle in members.values():
-            try:
-                parked += len(await handle.drain.remote(grace_s))
-            except Exception:
-                log.exception("%s could not be drained; its leases will lapse", spec.name)
-            adapter.kill(handle)
-        return parked
-
-    # adopting
-
-    async def _adopt(self) -> None:
-        """Know who lives, before anything is asked. Raises ``StoreUnavailable``; the next call tries again."""
-        if self._adopting.done() and self._adopting.exception() is not None:
-            self._adopting = self._spawn(self._adopt_all())
-        await asyncio.shield(self._adopting)
-
-    async def _adopt_all(self) -> None:
-        """After a restart: find the actors that live by the owners in the store; replace those that do not."""
-        specs = [spec for _, spec in await self._owners()]
-        known = {spec.name for spec in specs}
-        for name in adapter.named_actors(self.ray_namespace, "workflow-"):
-            stray = None if name in known else adapter.find_actor(name, self.ray_namespace)
-            if stray is not None:  # started by our predecessor, which died before the actor held a lease
-                adapter.kill(stray)
-        for spec in specs:
-            await self._adopt_one(spec)
-
-    async def _owners(self) -> list[tuple[OwnerRow, ActorSpec]]:
-        """Who holds leases, of those that this supervisor looks after."""
-        try:
-            reader = open_reader(self.url)
-        except RaywfError:
-            return []  # the store is not there yet: nobody can own anything
-        try:
-            rows = await reader.owners()
-        finally:
-            await reader.close()
-        return [(row, spec) for row in rows if (spec := self._mine(row)) is not None]
-
-    def _mine(self, row: OwnerRow) -> ActorSpec | None:
-        try:
-            spec = ActorSpec.from_json(row.spec)
-        except (ValueError, KeyError, TypeError):
-            return None
-        return spec if spec.ray_namespace == self.ray_namespace and spec.namespace == self.namespace else None
-
-    async def _adopt_one(self, spec: ActorSpec) -> None:
-        handle = adapter.find_actor(spec.name, self.ray_namespace)
-        lane = self._lanes.setdefault(spec.lane, _Lane())
-        if handle is not None and await _answers(handle, 10):
-            lane.members[spec.index] = (spec, handle)
-            self._spawn(self._watch(lane, spec, handle))
-        elif spec.ray_address == adapter.current_address() and spec.index not in lane.members:
-            log.warning("workflow actor %s does not answer: it is replaced", spec.name)
-            if handle is not None:
-                adapter.kill(handle)
-            lane.members[spec.index] = (spec, handle)
-            self._spawn(self._replace(lane, spec))
-
-    async def _adopt_living(self, lane: _Lane, name: str, index: int) -> bool:
-        """Take on the actor that holds these leases already, whoever started it."""
-        for _, spec in await self._owners():
-            if spec.lane == name and spec.index == index:
-                handle = adapter.find_actor(spec.name, self.ray_namespace)
-                if handle is not None and await _answers(handle, _ANSWER_S):
-                    lane.members[index] = (spec, handle)
-                    self._spawn(self._watch(lane, spec, handle))
-                    return True
-        return False
-
-    # looking after
-
-    async def _look_after(self) -> None:
-        """Ray tells of an actor that dies, not of one that hangs or was stopped. Its lease does: once that has lapsed
-        and the actor does not answer, it is replaced. One that answers has trouble with the store and goes on itself."""
-        linger_s = Settings.from_env(os.environ, self.url).linger_s
-        idle_since = time.monotonic()
-        while not self._parking:
-            await asyncio.sleep(_LOOK_S)
-            if not any(lane.members or lane.lock.locked() for lane in self._lanes.values()):
-                if time.monotonic() - max(idle_since, self._asked_at) > linger_s:
-                    adapter.end_this_actor()  # nobody to look after, and nobody asks: the next client starts another
-                continue
-            idle_since = time.monotonic()
-            try:
-                for row, spec in await self._owners():
-                    if row.expires_at < time.time():
-                        await self._rescue(spec)
-            except Exception:
-                log.exception("looking after the workflow actors failed; trying again")
-
-    async def _rescue(self, spec: ActorSpec) -> None:
-        lane = self._lanes.get(spec.lane)
-        if lane is None or lane.lock.locked():
-            return
-        member, handle = lane.members.get(spec.index, (None, None))
-        if member == spec and not await _answers(handle, _ANSWER_S) and not self._parking:
-            log.warning("the lease of workflow actor %s has lapsed and it does not answer: it is replaced", spec.name)
-            adapter.kill(handle)
-            await self._replace(lane, spec)
-
-    def _spawn(self, work: Any) -> asyncio.Task[Any]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("internal work of the supervisor failed", exc_info=task.exception())
-
-
-async def _answer(ref: Any) -> Any:
-    return await ref
-
-
-async def _answers(handle: Any, timeout_s: float) -> bool:
-    """Whether a workflow actor serves."""
-    try:
-        await asyncio.wait_for(_answer(handle.stats.remote()), timeout_s)
-    except Exception:
-        return False
-    return True
+        super().__init__(
+            namespace,
+            ray_namespace,
+            actors=RayActors(ray_namespace),
+            open_reader=functools.partial(open_reader, url),
+            clock=SystemClock(),
+            entropy=SystemEntropy(),
+            linger_s=Settings.from_env(os.environ, url).linger_s,
+        )

@@ -32,6 +32,7 @@ from raywf.definition.workflows import Workflow, as_workflow
 from raywf.errors import AlreadyExists, InvalidInput, NotConnected, ResultTimeout, StoreUnavailable
 from raywf.journal.factory import open_inbox, open_journal
 from raywf.ports import DefinitionRow
+from raywf.runtime import ray as adapter
 from raywf.runtime.bundle import Bundle, current_bundle
 from raywf.runtime.clock import SystemClock, SystemEntropy
 from raywf.runtime.definitions import Definitions
@@ -78,8 +79,6 @@ class AsyncWorkflowEngine:
 
     async def open(self) -> AsyncWorkflowEngine:
         """Find or start the engine. Raises ``StoreUnavailable``."""
-        from raywf.runtime import ray as adapter
-
         self.store = absolute(self._settings.store)
         await open_journal(self.store).close()  # makes the store, and says now what is wrong with it
         self._place = await locate(self._address, self.store, self.namespace, self._settings.lease_s)
@@ -135,6 +134,8 @@ class AsyncWorkflowEngine:
             watched=self._watched,
             look=self._look,
             code=lambda: list(self._sent.values()),
+            reach=adapter,
+            entropy=self._entropy,
         )
         self._lanes[name] = lane
         try:
@@ -204,8 +205,6 @@ class AsyncWorkflowEngine:
             await self._leave_ray()
 
     async def _park(self) -> None:
-        from raywf.runtime import ray as adapter
-
         try:
             parked = await asyncio.wait_for(asyncio.wrap_future(self._supervisor.park.remote().future()), 30)
         except (TimeoutError, *adapter.OutOfReach):
@@ -229,8 +228,6 @@ class AsyncWorkflowEngine:
                 )
 
     async def _leave_ray(self) -> None:
-        from raywf.runtime import ray as adapter
-
         if self._place is not None and self._place.ours:
             await asyncio.to_thread(adapter.shutdown)
 

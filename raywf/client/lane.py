@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
 from collections.abc import Callable, Sequence
-from typing import Any
-
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
+from typing import Any, Protocol
 
 from raywf.core.ids import shard_of
 from raywf.errors import NotConnected, RaywfError
-from raywf.ports import DefinitionRow
-from raywf.runtime import ray as adapter
+from raywf.ports import DefinitionRow, Entropy
 from raywf.runtime.owner import SubmitRequest
 from raywf.runtime.spec import ActorSpec
 
@@ -26,6 +22,20 @@ BATCH = 500
 IN_FLIGHT = 4
 POLL_S = 20.0
 PATIENCE_S = 60.0
+_LONGEST_PAUSE_S = 2.0
+
+
+class Reach(Protocol):
+    """How actors are reached (Ray). Handles are as Ray's: ``handle.method.remote(…)`` gives something to await."""
+
+    @property
+    def OutOfReach(self) -> tuple[type[BaseException], ...]:  # noqa: N802 - a tuple of classes, as ``except`` takes it
+        """What a call raises when its actor cannot answer; ``.cause`` is what the actor itself raised, if it did."""
+        ...
+
+    def find_actor(self, name: str, namespace: str) -> Any:
+        """The handle of a named actor; None when there is none."""
+        ...
 
 
 class _Pending:
@@ -66,9 +76,13 @@ class Lane:
         watched: Callable[[str], list[str]],
         look: Callable[[Sequence[str]], Any],
         code: Callable[[], list[bytes]],
+        reach: Reach,
+        entropy: Entropy,
     ) -> None:
         self.spec = spec
-        self.client = uuid.uuid4().hex
+        self.client = f"{entropy.bits(128):032x}"
+        self._reach = reach
+        self._entropy = entropy
         self._supervisor = supervisor
         self._definitions = definitions
         self._ended = ended
@@ -88,29 +102,25 @@ class Lane:
 
     async def _patiently(self, ask: Callable[[], Any]) -> Any:
         """Ask the supervisor; while it is being restarted, ask again."""
-        retrying = AsyncRetrying(
-            retry=retry_if_exception(_is_passing),
-            wait=wait_random_exponential(multiplier=0.1, max=2),
-            stop=stop_after_delay(PATIENCE_S),
-            reraise=True,
-        )
-        try:
-            async for attempt in retrying:
-                with attempt:
-                    return await ask()
-        except adapter.OutOfReach as error:
-            cause = getattr(error, "cause", None)
-            if isinstance(cause, RaywfError):
-                raise cause from None
-            raise NotConnected(
-                f"the engine at {self.spec.ray_address} does not answer any more ({type(error).__name__}). Nothing that "
-                "was accepted is lost: connect again to go on."
-            ) from error
-        raise AssertionError("unreachable")
+        give_up_at, longest_s = self._loop.time() + PATIENCE_S, 0.1
+        while True:
+            try:
+                return await ask()
+            except self._reach.OutOfReach as error:
+                cause = getattr(error, "cause", None)
+                if isinstance(cause, RaywfError):
+                    raise cause from None
+                if self._loop.time() >= give_up_at:
+                    raise NotConnected(
+                        f"the engine at {self.spec.ray_address} does not answer any more ({type(error).__name__}). "
+                        "Nothing that was accepted is lost: connect again to go on."
+                    ) from error
+            await asyncio.sleep(self._entropy.uniform() * longest_s)
+            longest_s = min(2 * longest_s, _LONGEST_PAUSE_S)
 
     async def _link(self, names: list[str]) -> None:
         for index, name in enumerate(names):
-            handle = adapter.find_actor(name, self.spec.ray_namespace)
+            handle = self._reach.find_actor(name, self.spec.ray_namespace)
             if handle is None:
                 raise NotConnected(f"the workflow actor {name} vanished while this client connected: connect again")
             member = Member(self, index, handle)
@@ -160,7 +170,7 @@ class Lane:
             answers = await member.handle.submit.remote(
                 self.client, definitions, [tuple(request) for request in requests], True
             )
-        except adapter.OutOfReach as error:
+        except self._reach.OutOfReach as error:
             cause = getattr(error, "cause", None)
             if isinstance(cause, RaywfError) and not isinstance(cause, NotConnected):
                 self._fail(batch, cause)
@@ -211,7 +221,7 @@ class Lane:
         while not self._closed:
             try:
                 endings = await member.handle.poll.remote(self.client, member.acknowledged, POLL_S)
-            except adapter.OutOfReach:
+            except self._reach.OutOfReach:
                 await self._relink(member)
                 return
             for number, id_, kind, task, data in endings:
@@ -239,8 +249,11 @@ class Lane:
                     await self._link(names)
                     await self._watch_again()
                     break
-                except (*adapter.OutOfReach, NotConnected):
-                    await asyncio.sleep(0.1)
+                except self._reach.OutOfReach:
+                    pass
+                except NotConnected:
+                    pass
+                await asyncio.sleep(0.1)
         except RaywfError as error:
             self.broken = error
             for member in self._members:
@@ -265,7 +278,7 @@ class Lane:
         member = self._member(execution_id)
         try:
             return not await member.handle.watch.remote(self.client, [execution_id])
-        except adapter.OutOfReach:
+        except self._reach.OutOfReach:
             await self._relink(member)
             return False
 
@@ -273,7 +286,7 @@ class Lane:
         for member in list(self._members):
             try:
                 await member.handle.receive.remote(blob)
-            except adapter.OutOfReach as error:
+            except self._reach.OutOfReach as error:
                 cause = getattr(error, "cause", None)
                 if isinstance(cause, RaywfError) and not isinstance(cause, NotConnected):
                     raise cause from None
@@ -305,8 +318,3 @@ class Lane:
         error = task.exception()
         if error is not None and not isinstance(error, RaywfError):
             log.error("internal work of the client failed", exc_info=error)
-
-
-def _is_passing(error: BaseException) -> bool:
-    """Whether asking the supervisor again can help: it is being restarted."""
-    return isinstance(error, adapter.OutOfReach) and not isinstance(getattr(error, "cause", None), RaywfError)

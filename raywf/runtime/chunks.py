@@ -10,7 +10,6 @@ import heapq
 import itertools
 import logging
 import re
-import time
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any, Protocol
@@ -254,7 +253,7 @@ class ChunkDispatcher:
         timeout = call.node.options.timeout
         if call.state is None:  # it was cancelled: its end is what we asked for
             self.host.ended(live, task, call.item, call.attempt, None)
-        elif progress is not None and timeout is not None and time.time() - progress.running_since >= timeout:
+        elif progress is not None and timeout is not None and self.host.clock.now() - progress.running_since >= timeout:
             where = address(live, task, call.item)
             message = f"{where} ran longer than its timeout of {timeout:g} s"
             failure = Failure("TimeoutError", message, progress.last_words, call.attempt)

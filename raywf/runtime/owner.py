@@ -29,7 +29,7 @@ from raywf.runtime.data import Blobs
 from raywf.runtime.definitions import Definitions
 from raywf.runtime.evaluate import Evaluator
 from raywf.runtime.host import Commits, Host, address
-from raywf.runtime.leases import LeaseKeeper
+from raywf.runtime.leases import Beside, LeaseKeeper, ThreadBeside
 from raywf.runtime.live import Live
 from raywf.runtime.outbox import Outbox
 from raywf.runtime.work import Dispatcher, LocalWork, ThreadPool
@@ -99,7 +99,8 @@ class CommitBufferFactory(Protocol):
 
 @dataclass(slots=True)
 class Parts:
-    """What an owner is built from. ``open_journal`` opens the store once more, for the thread that keeps leases."""
+    """What an owner is built from. ``open_journal`` opens the store once more, for whoever keeps the leases
+    ``beside`` the loop (in a thread)."""
 
     journal: Journal
     open_journal: Callable[[], Journal]
@@ -112,6 +113,7 @@ class Parts:
     telemetry: Telemetry
     code: Code
     dispatcher: Dispatcher | None = None
+    beside: Callable[[], Beside] = ThreadBeside
 
 
 class Owner:
@@ -169,24 +171,27 @@ class Owner:
 
         ``clean``: the owner before parked in good order, so nothing was running. Returns how many were adopted.
         """
+        asked_at = self.parts.clock.monotonic()
         held = await self.journal.claim(self.me, shards, self.parts.settings.lease_s, dead=dead)
         new = [shard for shard in held if shard not in self.epochs]
         self.epochs.update(held)
         if self._keep and self.keeper is None and held:
-            self._keep_leases()
+            self._keep_leases(asked_at)
         return await self._recover(new, clean) if new else 0
 
     def keep_leases_soon(self) -> None:
-        """Renew from a thread from the first claim on."""
+        """Renew beside the loop from the first claim on."""
         self._keep = True
 
-    def _keep_leases(self) -> None:
+    def _keep_leases(self, claimed_at: float) -> None:
         def lost() -> None:
             self.loop.call_soon_threadsafe(self._all_lost)
 
-        settings = self.parts.settings
-        self.keeper = LeaseKeeper(self.parts.open_journal, self.me.owner, settings.lease_s, self.parts.clock, lost)
-        self.keeper.start()
+        parts = self.parts
+        self.keeper = LeaseKeeper(
+            parts.open_journal, self.me.owner, parts.settings.lease_s, parts.clock, lost, parts.beside()
+        )
+        self.keeper.start(claimed_at)
         self.host.may_act = lambda: self.keeper is None or self.keeper.held
 
     def _note_refused(self, keys: tuple[int, ...]) -> None:

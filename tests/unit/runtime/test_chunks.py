@@ -20,6 +20,7 @@ from raywf.definition import values
 from raywf.errors import StoreUnavailable
 from raywf.runtime.bundle import Bundle
 from raywf.runtime.chunks import ChunkDispatcher, Transport, WorkerDied
+from raywf.runtime.clock import SystemClock
 from raywf.runtime.code import Code
 from raywf.runtime.data import MemoryBlobs, pack
 from raywf.runtime.spool import Progress
@@ -94,6 +95,7 @@ class Host:
 
     def __init__(self) -> None:
         self.told: list[tuple[str, Any]] = []
+        self.clock = SystemClock()
 
     def ended(self, live: Any, task: int, item: int | None, attempt: int, outcome: Any) -> None:
         self.told.append((f"{live.name}", outcome))
