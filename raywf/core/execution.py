@@ -65,7 +65,7 @@ from raywf.core.moves.undoing import undo_next
 from raywf.core.moves.waits import approval_decided, signal_received, timer_fired, wait
 from raywf.core.owed import OPEN, effects_of, must_close, task_at
 from raywf.core.plan import Plan
-from raywf.core.state import Closing, ExecutionState, ExecutionStatus, TaskState, TaskStatus
+from raywf.core.state import Closing, ExecutionState, ExecutionStatus, TaskState, TaskStatus, task_states
 
 __all__ = [
     "IllegalTransition",
@@ -83,7 +83,7 @@ __all__ = [
 
 def initial(plan: Plan) -> ExecutionState:
     """The state before the first event."""
-    tasks = tuple(TaskState(TaskStatus.PENDING, remaining=len(node.needs)) for node in plan.nodes)
+    tasks = task_states([TaskState(TaskStatus.PENDING, remaining=len(node.needs)) for node in plan.nodes])
     return ExecutionState(plan, tasks, left=len(tasks) - len(plan.undo))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
@@ -63,6 +64,15 @@ class TaskState(NamedTuple):
     order: int = 0
 
 
+WIDE = 48
+"""Plans of more tasks keep their state in ``Chunks``."""
+
+
+def task_states(tasks: Sequence[TaskState]) -> Sequence[TaskState]:
+    """The states of a plan's tasks in the form that suits their number."""
+    return Chunks.of(tasks) if len(tasks) > WIDE else tuple(tasks)
+
+
 @dataclass(frozen=True, slots=True)
 class Closing:
     """Why an execution is on its way to an end other than completion."""
@@ -79,11 +89,12 @@ class ExecutionState(NamedTuple):
     ``active`` counts tasks and items that are ready, running or retrying; ``waiting`` those that wait for time, a
     signal or a person; ``left`` the tasks that have not completed and were not skipped. ``signals`` have come and are
     not taken yet; ``seen`` are the ids of commands already applied. ``order`` counts completions that can be taken back,
-    ``undoing`` says that compensations have begun.
+    ``undoing`` says that compensations have begun. ``tasks`` is a tuple for a plan of up to ``WIDE`` tasks, else
+    ``Chunks``: a tuple copies faster while it is short.
     """
 
     plan: Plan
-    tasks: tuple[TaskState, ...]
+    tasks: Sequence[TaskState]
     left: int
     active: int = 0
     waiting: int = 0

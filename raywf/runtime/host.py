@@ -41,6 +41,9 @@ from raywf.telemetry import Telemetry
 
 log = logging.getLogger("raywf.host")
 
+_SLICE = 500
+"""Effects carried out in one go: the 50,000 of a wide fan-out must not hold up everybody else's."""
+
 STARTED_AFTER_S = 0.02
 """An attempt that runs longer than this leaves an ``AttemptStarted`` in the history."""
 
@@ -243,7 +246,11 @@ class Host:
         if not self.may_act():
             self.loop.call_later(0.1, self.release, live, effects)
             return
-        for effect in effects:
+        now = list(effects)
+        if len(now) > _SLICE:
+            self.loop.call_soon(self.release, live, now[_SLICE:])
+            del now[_SLICE:]
+        for effect in now:
             match effect:
                 case StartAttempt(task, item, attempt):
                     if not self.draining and may_start(live.state, task, item, attempt):

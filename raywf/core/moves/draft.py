@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from raywf.core.chunks import Chunks, Edited
 from raywf.core.events import BranchTaken, Event
 from raywf.core.ids import item_address, split_address
 from raywf.core.owed import OPEN
@@ -22,7 +23,8 @@ class Draft:
     def __init__(self, state: ExecutionState) -> None:
         self.state = state
         self.plan = state.plan
-        self.tasks: list[TaskState] = list(state.tasks)
+        tasks = state.tasks
+        self.tasks: list[TaskState] | Edited[TaskState] = Edited(tasks) if type(tasks) is Chunks else list(tasks)
         self.left = state.left
         self.active = state.active
         self.waiting = state.waiting
@@ -36,7 +38,7 @@ class Draft:
             old = old._replace(**self.changes)
         return ExecutionState(
             old.plan,
-            tuple(self.tasks),
+            self.tasks.done() if type(self.tasks) is Edited else tuple(self.tasks),
             self.left,
             self.active,
             self.waiting,
