@@ -29,7 +29,9 @@ class ExecutionRow(NamedTuple):
 
     ``key`` is a time-ordered 63-bit integer, unique in the store; ``lane`` and ``shard`` say whose lease covers it;
     ``fingerprint`` hashes workflow and arguments, so that a repeated submit is told from another one.
-    ``waiting_for`` says in words what a waiting execution waits for.
+    ``waiting_for`` says in words what a waiting execution waits for. ``wake_at`` is set exactly while an execution is
+    *asleep*: open, and only time, a signal or a person can move it. It is the epoch second at which it must be looked at,
+    infinite where time does not move it. An owner need not hold what is asleep.
     """
 
     key: int
@@ -50,15 +52,34 @@ class ExecutionRow(NamedTuple):
     traceparent: str | None
     ended_at: float | None = None
     waiting_for: str | None = None
+    wake_at: float | None = None
+
+
+class SnapshotRow(NamedTuple):
+    """The state of an execution after its event ``seq`` (``core.snapshot``): a shortcut for whoever folds its history.
+    An execution has one at most; ``data`` None in a batch drops it."""
+
+    key: int
+    seq: int
+    data: bytes | None
+
+
+class Loaded(NamedTuple):
+    """An open execution: its events after those that are in ``snapshot``, all of them where there is none."""
+
+    row: ExecutionRow
+    events: list[EventRow]
+    snapshot: SnapshotRow | None = None
 
 
 class StatusChange(NamedTuple):
-    """A new status. Of several for one key in a batch the last one counts."""
+    """A new status, with ``wake_at`` of the execution's row. Of several for one key in a batch the last one counts."""
 
     key: int
     status: str
     ended_at: float | None
     waiting_for: str | None
+    wake_at: float | None = None
 
 
 class DefinitionRow(NamedTuple):
@@ -119,9 +140,10 @@ class Batch:
     events: list[EventRow] = field(default_factory=list)
     changed: list[StatusChange] = field(default_factory=list)
     taken: list[int] = field(default_factory=list)
+    snapshots: list[SnapshotRow] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.opened or self.events or self.changed or self.taken or self.definitions)
+        return bool(self.opened or self.events or self.changed or self.taken or self.definitions or self.snapshots)
 
 
 class StoreFacts(NamedTuple):
@@ -223,8 +245,21 @@ class Journal(Reader, Inbox, Protocol):
         """
         ...
 
-    def load_open(self, lane: str, shards: Sequence[int]) -> AsyncIterator[tuple[ExecutionRow, list[EventRow]]]:
-        """Every open execution of these shards with its whole history, in order of key."""
+    def load_open(self, lane: str, shards: Sequence[int]) -> AsyncIterator[Loaded]:
+        """Every open execution of these shards that is not asleep, in order of key."""
+        ...
+
+    async def load(self, keys: Sequence[int]) -> list[Loaded]:
+        """Those of ``keys`` that are open, asleep or not, in order of key."""
+        ...
+
+    async def due(self, lane: str, shards: Sequence[int], until: float, limit: int) -> list[tuple[int, float]]:
+        """Key and ``wake_at`` of what is asleep in these shards and must be looked at by ``until``, earliest first."""
+        ...
+
+    async def next_wake(self, lane: str, shards: Sequence[int]) -> float | None:
+        """The earliest ``wake_at`` of what is asleep in these shards; infinite where only somebody can wake it, None
+        where nothing is asleep."""
         ...
 
     async def inbox(self, lane: str, after: int, limit: int = 1000) -> list[InboxRow]:

@@ -72,6 +72,7 @@ __all__ = [
     "ending",
     "evolve",
     "fold",
+    "fold_on",
     "initial",
     "is_current",
     "may_start",
@@ -112,7 +113,11 @@ def _drafted(state: ExecutionState, event: Event) -> Draft:
 
 def fold(plan: Plan, events: Iterable[Event]) -> ExecutionState:
     """The state that a history amounts to."""
-    state = initial(plan)
+    return fold_on(initial(plan), events)
+
+
+def fold_on(state: ExecutionState, events: Iterable[Event]) -> ExecutionState:
+    """The state that a history amounts to, gone on with from the state it had reached before ``events``."""
     for event in events:
         state = evolve(state, event)
     return state

@@ -37,7 +37,7 @@ from dataclasses import dataclass, field
 
 from raywf.errors import LeaseLost, StoreUnavailable
 from raywf.journal.conflicts import KeysTaken
-from raywf.ports import Batch, DefinitionRow, EventRow, ExecutionRow, Journal, StatusChange
+from raywf.ports import Batch, DefinitionRow, EventRow, ExecutionRow, Journal, SnapshotRow, StatusChange
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +113,12 @@ class GroupCommit:
         """A new status for an execution of ``shard``."""
         segment = self._segment(shard)
         segment.batch.changed.append(change)
+        segment.rows += 1
+
+    def add_snapshot(self, shard: int, row: SnapshotRow) -> None:
+        """A snapshot of an execution of ``shard``, or that it is to be dropped."""
+        segment = self._segment(shard)
+        segment.batch.snapshots.append(row)
         segment.rows += 1
 
     def add_taken(self, command: int) -> None:
@@ -258,3 +264,4 @@ def _without(batch: Batch, keys: tuple[int, ...]) -> None:
     batch.opened = [row for row in batch.opened if row.key not in out]
     batch.events = [row for row in batch.events if row.key not in out]
     batch.changed = [row for row in batch.changed if row.key not in out]
+    batch.snapshots = [row for row in batch.snapshots if row.key not in out]

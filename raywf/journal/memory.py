@@ -22,7 +22,9 @@ from raywf.ports import (
     EventRow,
     ExecutionRow,
     InboxRow,
+    Loaded,
     OwnerRow,
+    SnapshotRow,
     StatusChange,
     StoreFacts,
 )
@@ -40,6 +42,7 @@ class MemoryStore:
     leases: dict[tuple[str, int], tuple[str, int]] = field(default_factory=dict)
     inbox: list[InboxRow] = field(default_factory=list)
     commands: set[tuple[str, str, str]] = field(default_factory=set)
+    snapshots: dict[int, SnapshotRow] = field(default_factory=dict)
     sent: int = 0
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -210,19 +213,38 @@ class MemoryJournal:
                 store.events.setdefault(event.key, {})[event.seq] = EventRow._make(event)
             for change in batch.changed:
                 _change(store, change)
+            for snapshot in batch.snapshots:
+                if snapshot.data is None:
+                    store.snapshots.pop(snapshot.key, None)
+                else:
+                    store.snapshots[snapshot.key] = snapshot
             if batch.taken:
                 store.inbox = [row for row in store.inbox if row.id not in batch.taken]
 
-    async def load_open(self, lane: str, shards: Sequence[int]) -> AsyncIterator[tuple[ExecutionRow, list[EventRow]]]:
-        store, wanted = self._open(), set(shards)
+    async def load_open(self, lane: str, shards: Sequence[int]) -> AsyncIterator[Loaded]:
+        store = self._open()
         with store.lock:
-            loaded = [
-                (_copy(row), _ordered(store, key))
-                for key, row in sorted(store.executions.items())
-                if row.lane == lane and row.shard in wanted and row.ended_at is None
-            ]
+            loaded = [_load(store, row) for row in _opened(store, lane, shards) if row.wake_at is None]
         for execution in loaded:
             yield execution
+
+    async def load(self, keys: Sequence[int]) -> list[Loaded]:
+        store = self._open()
+        with store.lock:
+            rows = (store.executions[key] for key in sorted(set(keys)) if key in store.executions)
+            return [_load(store, row) for row in rows if row.ended_at is None]
+
+    async def due(self, lane: str, shards: Sequence[int], until: float, limit: int) -> list[tuple[int, float]]:
+        store = self._open()
+        with store.lock:
+            asleep = ((row.key, row.wake_at) for row in _opened(store, lane, shards) if row.wake_at is not None)
+            return sorted((found for found in asleep if found[1] <= until), key=lambda found: found[::-1])[:limit]
+
+    async def next_wake(self, lane: str, shards: Sequence[int]) -> float | None:
+        store = self._open()
+        with store.lock:
+            asleep = (row.wake_at for row in _opened(store, lane, shards) if row.wake_at is not None)
+            return min(asleep, default=None)
 
     def _open(self) -> MemoryStore:
         if self._store is None:
@@ -232,6 +254,18 @@ class MemoryJournal:
 
 def _copy(row: ExecutionRow) -> ExecutionRow:
     return row._replace(tags=dict(row.tags))
+
+
+def _opened(store: MemoryStore, lane: str, shards: Sequence[int]) -> list[ExecutionRow]:
+    wanted = set(shards)
+    rows = sorted(store.executions.items())
+    return [row for _, row in rows if row.lane == lane and row.shard in wanted and row.ended_at is None]
+
+
+def _load(store: MemoryStore, row: ExecutionRow) -> Loaded:
+    snapshot = store.snapshots.get(row.key)
+    after = snapshot.seq if snapshot is not None else 0
+    return Loaded(_copy(row), [event for event in _ordered(store, row.key) if event.seq > after], snapshot)
 
 
 def _ordered(store: MemoryStore, key: int) -> list[EventRow]:
@@ -282,5 +316,8 @@ def _change(store: MemoryStore, change: StatusChange) -> None:
     row = store.executions.get(change.key)
     if row is not None:
         store.executions[change.key] = row._replace(
-            status=change.status, ended_at=change.ended_at, waiting_for=change.waiting_for
+            status=change.status,
+            ended_at=change.ended_at,
+            waiting_for=change.waiting_for,
+            wake_at=change.wake_at,
         )

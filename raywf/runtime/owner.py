@@ -15,15 +15,27 @@ from typing import Any, NamedTuple, Protocol, cast
 
 from raywf.config import Settings
 from raywf.core import events as ev
+from raywf.core import snapshot
 from raywf.core.codec import from_record
 from raywf.core.effects import StartAttempt
-from raywf.core.execution import fold, outstanding, task_at
+from raywf.core.execution import fold_on, initial, outstanding, task_at
 from raywf.core.failures import Failure
 from raywf.core.ids import child_id, shard_of
 from raywf.core.plan import Node
 from raywf.core.state import CLOSED, TaskStatus
 from raywf.errors import LeaseLost, NotConnected, StoreUnavailable
-from raywf.ports import Batch, Clock, DefinitionRow, Entropy, EventRow, ExecutionRow, InboxRow, Journal, OwnerRow
+from raywf.ports import (
+    Batch,
+    Clock,
+    DefinitionRow,
+    Entropy,
+    EventRow,
+    ExecutionRow,
+    InboxRow,
+    Journal,
+    Loaded,
+    OwnerRow,
+)
 from raywf.runtime.code import Code
 from raywf.runtime.data import Blobs
 from raywf.runtime.definitions import Definitions
@@ -242,10 +254,11 @@ class Owner:
 
     async def _recover(self, shards: Sequence[int], clean: bool) -> int:
         adopted: list[Live] = []
-        async for row, rows in self.journal.load_open(self.me.lane, shards):
+        async for loaded in self.journal.load_open(self.me.lane, shards):
+            row = loaded.row
             try:
                 await self.definitions.load(self.journal, row.definition)
-                adopted.append(self._fold(row, rows))
+                adopted.append(await self._folded(loaded))
             except (LeaseLost, StoreUnavailable):
                 raise
             except Exception:  # one damaged history must not keep the others from going on
@@ -262,9 +275,19 @@ class Owner:
                 self.host.drop(live)
         return len(adopted)
 
-    def _fold(self, row: ExecutionRow, rows: list[EventRow]) -> Live:
-        events = (from_record(each.kind, each.task, each.attempt, each.data) for each in rows)
-        return Live(row, fold(self.definitions.plan(row.definition), events), rows[-1].seq if rows else 0)
+    async def _folded(self, loaded: Loaded) -> Live:
+        """An execution as its history says; a snapshot that cannot be used costs the longer way and nothing else."""
+        row, rows, kept = loaded
+        plan = self.definitions.plan(row.definition)
+        state, seq = initial(plan), 0
+        if kept is not None:
+            try:
+                state, seq = snapshot.decode(kept.data or b"", plan), kept.seq
+            except snapshot.Unreadable as error:
+                log.warning("execution %s is folded from its beginning: its snapshot is %s", row.id, error)
+                rows = await self.journal.history(row.key)
+        state = fold_on(state, (from_record(each.kind, each.task, each.attempt, each.data) for each in rows))
+        return Live(row, state, rows[-1].seq if rows else seq)
 
     def _resume(self, live: Live, clean: bool) -> None:
         """Issue what is outstanding. After a crash nobody knows whether a ready attempt had begun: it counts as lost."""

@@ -9,7 +9,8 @@ To hold a store to them, derive from ``JournalContract`` in a test module and sa
 
 ``opened(clock)`` opens the same store each time it is called within one test, and a new one in each test. It needs
 pytest and pytest-asyncio. One capability at a time: derive from ``LeaseContract``, ``CommitContract``, ``ReadContract``
-or ``InboxContract``.
+or ``InboxContract``. Derive from ``sleeping_contract.SleepingContract`` as well: it has the promises about executions
+that sleep and about snapshots.
 """
 
 from __future__ import annotations
@@ -299,8 +300,8 @@ class CommitContract(StoreTests):
         assert await journal.open_lanes("default") == sorted({row.lane for row in await journal.executions("default")})
         assert await journal.open_lanes("nobody") == []
         loaded = [item async for item in journal.load_open(LANE, SHARDS)]
-        assert [row for row, _ in loaded] == opened
-        assert all([event.seq for event in found] == [1, 2, 3] for _, found in loaded)
+        assert [each.row for each in loaded] == opened
+        assert all([event.seq for event in each.events] == [1, 2, 3] for each in loaded)
         closed = [StatusChange(key, "completed", 1_000_009.0, None) for key in range(1, 1400)]
         await journal.commit(a_batch(epochs, *range(256), changed=closed))
         assert await journal.count_open("default") == 100
@@ -486,14 +487,14 @@ class ReadContract(StoreTests):
 
     async def test_open_ones_are_loaded_with_their_history(self, filled: Journal) -> None:
         loaded = [item async for item in filled.load_open(LANE, [2, 4, 5, 6])]
-        assert [row.key for row, _ in loaded] == [2, 4, 6]
-        assert [events for _, events in loaded] == [[an_event(k, s) for s in (1, 2, 3)] for k in (2, 4, 6)]
+        assert [each.row.key for each in loaded] == [2, 4, 6]
+        assert [each.events for each in loaded] == [[an_event(k, s) for s in (1, 2, 3)] for k in (2, 4, 6)]
         assert [item async for item in filled.load_open("lane-2", SHARDS)] == []
         assert [item async for item in filled.load_open(LANE, [])] == []
 
     async def test_a_reopened_execution_is_open(self, filled: Journal, epochs: dict[int, int]) -> None:
         await filled.commit(a_batch(epochs, 3, changed=[StatusChange(3, "running", None, None)]))
-        assert [row.key async for row, _ in filled.load_open(LANE, [3])] == [3]
+        assert [each.row.key async for each in filled.load_open(LANE, [3])] == [3]
         assert await filled.closings([3]) == {}
 
     async def test_facts_say_what_it_is(self, journal: Journal) -> None:

@@ -10,8 +10,9 @@ import apsw
 import pytest
 
 from raywf.errors import StoreUnavailable
-from raywf.journal.sqlite import SqliteJournal, files
+from raywf.journal.sqlite import SqliteJournal, files, making
 from raywf.journal.sqlite.migrations import format_of, load, migrate
+from raywf.ports import SnapshotRow, StatusChange
 from raywf.testing.journal_contract import LEASE_S, SHARDS, ManualClock, a_batch, a_command, an_execution, an_owner
 
 from .conftest import snapshot
@@ -76,6 +77,28 @@ async def test_an_engine_brings_an_older_store_up_to_date(place: Path, upgraded:
     assert (await journal.facts()).format == len(load()) + 1
     assert await journal.execution("default", "e-5") == an_execution(5)
     assert not await journal.send(a_command("e-5", "c-1"))
+    await journal.close()
+
+
+async def test_a_store_of_the_first_format_goes_on(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it holds is awake and has no snapshot, whatever it waits for: it is loaded once more."""
+    path = place / "x.db"
+    monkeypatch.setattr(making, "load", lambda: load()[:1])
+    making.create(path, ManualClock())
+    old = apsw.Connection(str(path))
+    for key, status in ((5, "waiting"), (6, "completed")):
+        ended_at = None if status == "waiting" else 1.0
+        old.execute("INSERT INTO executions VALUES (?, ?, 'default', 'lane-1', ?, 'answer', '1', 'd1', 'f', ?, 0, NULL,"
+                    " NULL, 1.0, NULL, NULL, ?, NULL)", (key, f"e-{key}", key, status, ended_at))  # fmt: skip
+        old.execute("INSERT INTO events VALUES (?, 1, 1.0, NULL, 'execution_started', NULL, NULL, x'7b7d')", (key,))
+    old.close()
+    journal = SqliteJournal(path, clock=ManualClock())
+    (found,) = [each async for each in journal.load_open("lane-1", SHARDS)]
+    assert (found.row.id, found.row.wake_at, len(found.events), found.snapshot) == ("e-5", None, 1, None)
+    epochs = await journal.claim(an_owner("a"), SHARDS, LEASE_S)
+    changed = [StatusChange(5, "waiting", None, "time", 9.0)]
+    await journal.commit(a_batch(epochs, 5, changed=changed, snapshots=[SnapshotRow(5, 1, b"x")]))
+    assert await journal.due("lane-1", SHARDS, 10.0, 1) == [(5, 9.0)]
     await journal.close()
 
 

@@ -31,7 +31,7 @@ from raywf.testing.journal_contract import *
 async def main(url, owner, rows):
     journal = open_journal(url)
     epochs = await journal.claim(an_owner(owner), SHARDS, 1000.0, dead=["a", "b"])
-    start = {row.key: events[-1].seq async for row, events in journal.load_open(LANE, SHARDS)}
+    start = {each.row.key: each.events[-1].seq async for each in journal.load_open(LANE, SHARDS)}
     if not start:
         await journal.commit(a_batch(epochs, 5, 6, owner=owner, opened=[an_execution(5), an_execution(6)],
                                      events=[an_event(5, 1), an_event(6, 1)]))

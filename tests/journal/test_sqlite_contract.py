@@ -10,9 +10,10 @@ import pytest
 from raywf.journal.sqlite import SqliteJournal
 from raywf.ports import Clock, Journal
 from raywf.testing.journal_contract import JournalContract
+from raywf.testing.sleeping_contract import SleepingContract
 
 
-class TestSqlite(JournalContract):
+class TestSqlite(JournalContract, SleepingContract):
     @pytest.fixture
     def opened(self, tmp_path: Path) -> Callable[[Clock], Journal]:
         return lambda clock: SqliteJournal(tmp_path / "store.db", clock=clock)

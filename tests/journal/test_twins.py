@@ -19,7 +19,7 @@ from raywf.errors import LeaseLost
 from raywf.journal import KeysTaken
 from raywf.journal.memory import MemoryJournal, forget
 from raywf.journal.sqlite import SqliteJournal
-from raywf.ports import Batch, DefinitionRow, Journal, StatusChange
+from raywf.ports import Batch, DefinitionRow, Journal, SnapshotRow, StatusChange
 from raywf.testing.journal_contract import LEASE_S, ManualClock, a_command, an_event, an_execution, an_owner
 
 OWNERS = st.sampled_from(["a", "b", "c"])
@@ -37,7 +37,8 @@ def execution(key: int, id_: str, lane: str) -> Any:
 
 def change(key: int, status: str) -> StatusChange:
     ended_at = 1_000_000.5 if status in ("completed", "failed") else None
-    return StatusChange(key, status, ended_at, "a signal" if status == "waiting" else None)
+    wake_at = 10.0 * key if status == "waiting" else None
+    return StatusChange(key, status, ended_at, "a signal" if status == "waiting" else None, wake_at)
 
 
 class Twins(RuleBasedStateMachine):
@@ -102,6 +103,7 @@ class Twins(RuleBasedStateMachine):
         changed=st.lists(st.tuples(KEYS, STATUSES), max_size=3),
         taken=st.lists(st.integers(1, 6), max_size=2),
         definition=st.sampled_from([None, "one", "two"]),
+        snapshots=st.lists(st.tuples(KEYS, st.integers(1, 3), st.none() | st.just(b"x")), max_size=3),
     )
     def commit(
         self,
@@ -112,11 +114,12 @@ class Twins(RuleBasedStateMachine):
         changed: list[tuple[int, str]],
         taken: list[int],
         definition: str | None,
+        snapshots: list[tuple[int, int, bytes | None]],
     ) -> None:
         """A batch under the epochs this owner believes in, true or not."""
         name = f"{owner}-{lane}"
         believed = self.believed.get((name, lane), {})
-        touched = {key % 4 for key, _ in opened} | {key % 4 for key, _ in events} | {key % 4 for key, _ in changed}
+        touched = {each[0] % 4 for each in (*opened, *events, *changed, *snapshots)}
         batch = Batch(
             lane,
             name,
@@ -126,6 +129,7 @@ class Twins(RuleBasedStateMachine):
             [an_event(key, seq) for key, seq in events],
             [change(key, status) for key, status in changed],
             taken,
+            [SnapshotRow(*each) for each in snapshots],
         )
         self.both(lambda journal: journal.commit(batch))
 
@@ -148,6 +152,12 @@ class Twins(RuleBasedStateMachine):
             return [item async for item in journal.load_open(lane, shards)]
 
         self.both(loaded)
+
+    @rule(lane=LANES, shards=SHARDS, until=st.sampled_from([5.0, 30.0, 99.0]), limit=st.integers(1, 3))
+    def sleep(self, lane: str, shards: list[int], until: float, limit: int) -> None:
+        self.both(lambda journal: journal.due(lane, shards, until, limit))
+        self.both(lambda journal: journal.next_wake(lane, shards))
+        self.both(lambda journal: journal.load(range(1, 7)))
 
     @invariant()
     def they_agree(self) -> None:

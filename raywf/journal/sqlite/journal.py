@@ -19,7 +19,7 @@ from raywf.journal.sqlite.files import connect_client, connect_owner, metadata
 from raywf.journal.sqlite.queries import query
 from raywf.journal.sqlite.reader import SqliteReader
 from raywf.journal.sqlite.writer import Writer
-from raywf.ports import Batch, Clock, EventRow, ExecutionRow, InboxRow, OwnerRow
+from raywf.ports import Batch, Clock, InboxRow, Loaded, OwnerRow, SnapshotRow
 
 _PER_LOAD = 500
 
@@ -87,13 +87,25 @@ class SqliteJournal(SqliteInbox):
         await self._writer.run(lambda db: transactions.write_batch(db, batch, where), self._costs.expected_s(count))
         self._costs.learn(count, self._writer.took_s)
 
-    async def load_open(self, lane: str, shards: Sequence[int]) -> AsyncIterator[tuple[ExecutionRow, list[EventRow]]]:
+    async def load_open(self, lane: str, shards: Sequence[int]) -> AsyncIterator[Loaded]:
         asked = {"lane": lane, "shards": rows.as_json(list(shards))}
         keys = await self._select("open_keys", asked, itemgetter(0))
         for start in range(0, len(keys), _PER_LOAD):
-            some = {"keys": rows.as_json(keys[start : start + _PER_LOAD])}
-            for loaded in await self._read(lambda db, some=some: _histories(db, some)):  # type: ignore[misc]
+            for loaded in await self.load(keys[start : start + _PER_LOAD]):
                 yield loaded
+
+    async def load(self, keys: Sequence[int]) -> list[Loaded]:
+        some = {"keys": rows.as_json(sorted(set(keys)))}
+        return await self._read(lambda db: _histories(db, some))
+
+    async def due(self, lane: str, shards: Sequence[int], until: float, limit: int) -> list[tuple[int, float]]:
+        asked = {"lane": lane, "shards": rows.as_json(list(shards)), "until": until, "limit": limit}
+        return await self._select("due", asked, lambda row: (int(row[0]), float(row[1])))
+
+    async def next_wake(self, lane: str, shards: Sequence[int]) -> float | None:
+        asked = {"lane": lane, "shards": rows.as_json(list(shards))}
+        found = await self._select("next_wake", asked, lambda row: None if row[0] is None else float(row[0]))
+        return found[0]
 
     async def inbox(self, lane: str, after: int, limit: int = 1000) -> list[InboxRow]:
         asked = {"lane": lane, "after": after, "limit": limit}
@@ -121,12 +133,13 @@ def _refuse_other(path: Path, db: apsw.Connection, store_id: str) -> None:
         )
 
 
-def _histories(db: apsw.Connection, some: dict[str, str]) -> list[tuple[ExecutionRow, list[EventRow]]]:
-    with db:  # both statements see the same moment
+def _histories(db: apsw.Connection, some: dict[str, str]) -> list[Loaded]:
+    with db:  # all statements see the same moment
         opened = [rows.execution(row) for row in db.execute(query("open_executions"), some)]
         events = map(rows.event, db.execute(query("histories"), some))
         of = {key: list(found) for key, found in groupby(events, key=itemgetter(0))}
-    return [(row, of.get(row.key, [])) for row in opened]
+        snapshots = {row[0]: SnapshotRow._make(row) for row in db.execute(query("snapshots"), some)}
+    return [Loaded(row, of.get(row.key, []), snapshots.get(row.key)) for row in opened]
 
 
 class _Costs:

@@ -13,7 +13,7 @@ from raywf.errors import LeaseLost, StoreUnavailable
 from raywf.journal.conflicts import KeysTaken
 from raywf.journal.sqlite import rows
 from raywf.journal.sqlite.queries import query, run_many
-from raywf.ports import Batch, InboxRow, OwnerRow
+from raywf.ports import Batch, InboxRow, OwnerRow, SnapshotRow
 
 _NOT_UNIQUE = (apsw.SQLITE_CONSTRAINT_PRIMARYKEY, apsw.SQLITE_CONSTRAINT_UNIQUE, apsw.SQLITE_CONSTRAINT_ROWID)
 
@@ -43,6 +43,8 @@ def write_batch(db: apsw.Connection, batch: Batch, where: str) -> None:
         _append(db, batch, where)
     if batch.changed:
         run_many(db, "change_status", list({change.key: change for change in batch.changed}.values()))
+    if batch.snapshots:
+        _snapshots(db, batch.snapshots)
     if batch.taken:
         db.execute(query("mark_taken"), (rows.as_json(batch.taken),))
 
@@ -90,6 +92,14 @@ def _append(db: apsw.Connection, batch: Batch, where: str) -> None:
             "Nothing was written; this owner must stop and read the history again.",
             tuple(sorted(batch.epochs)),
         ) from error
+
+
+def _snapshots(db: apsw.Connection, snapshots: Sequence[SnapshotRow]) -> None:
+    last = {row.key: row for row in snapshots}
+    db.executemany(query("put_snapshot"), [row for row in last.values() if row.data is not None])
+    gone = [key for key, row in last.items() if row.data is None]
+    if gone:
+        db.execute(query("drop_snapshots"), (rows.as_json(gone),))
 
 
 def claim(

@@ -12,9 +12,10 @@ from raywf.journal import open_inbox, open_journal, open_reader
 from raywf.journal.memory import MemoryJournal, forget
 from raywf.ports import Clock, Journal
 from raywf.testing.journal_contract import JournalContract, a_command
+from raywf.testing.sleeping_contract import SleepingContract
 
 
-class TestMemory(JournalContract):
+class TestMemory(JournalContract, SleepingContract):
     @pytest.fixture
     def opened(self) -> Callable[[Clock], Journal]:
         name = uuid.uuid4().hex

@@ -7,15 +7,15 @@ INSERT INTO definitions (hash, workflow, version, body) VALUES (?, ?, ?, ?) ON C
 -- name: insert_execution
 INSERT INTO executions (
     key, id, namespace, lane, shard, workflow, version, definition, fingerprint, status, priority, parent, tags,
-    created_at, deadline, traceparent, ended_at, waiting_for
-) VALUES /*rows*/ (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+    created_at, deadline, traceparent, ended_at, waiting_for, wake_at
+) VALUES /*rows*/ (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: insert_event
 INSERT INTO events (key, seq, at, by, kind, task, attempt, data) VALUES /*rows*/ (?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: change_status
-UPDATE executions SET status = v.column2, ended_at = v.column3, waiting_for = v.column4
-FROM (VALUES /*rows*/ (?, ?, ?, ?)) AS v WHERE executions.key = v.column1;
+UPDATE executions SET status = v.column2, ended_at = v.column3, waiting_for = v.column4, wake_at = v.column5
+FROM (VALUES /*rows*/ (?, ?, ?, ?, ?)) AS v WHERE executions.key = v.column1;
 
 -- name: mark_taken
 UPDATE inbox SET taken = 1, body = NULL WHERE id IN (SELECT value FROM json_each(?));
@@ -89,28 +89,51 @@ WHERE taken = 0 AND lane = :lane AND id > :after ORDER BY id LIMIT :limit;
 
 -- name: execution_by_id
 SELECT key, id, namespace, lane, shard, workflow, version, definition, fingerprint, status, priority, parent, tags,
-    created_at, deadline, traceparent, ended_at, waiting_for
+    created_at, deadline, traceparent, ended_at, waiting_for, wake_at
 FROM executions WHERE namespace = :namespace AND id = :id;
 
 -- name: executions_by_ids
 SELECT key, id, namespace, lane, shard, workflow, version, definition, fingerprint, status, priority, parent, tags,
-    created_at, deadline, traceparent, ended_at, waiting_for
+    created_at, deadline, traceparent, ended_at, waiting_for, wake_at
 FROM executions WHERE namespace = :namespace AND id IN (SELECT value FROM json_each(:ids));
 
 -- name: open_keys
--- Open executions of some shards, in order of key.
+-- Open executions of some shards that are not asleep, in order of key.
 SELECT key FROM executions
-WHERE lane = :lane AND ended_at IS NULL AND shard IN (SELECT value FROM json_each(:shards)) ORDER BY key;
+WHERE lane = :lane AND ended_at IS NULL AND wake_at IS NULL AND shard IN (SELECT value FROM json_each(:shards)) ORDER BY key;
 
 -- name: open_executions
 -- Those of some keys that are still open.
 SELECT key, id, namespace, lane, shard, workflow, version, definition, fingerprint, status, priority, parent, tags,
-    created_at, deadline, traceparent, ended_at, waiting_for
+    created_at, deadline, traceparent, ended_at, waiting_for, wake_at
 FROM executions WHERE key IN (SELECT value FROM json_each(:keys)) AND ended_at IS NULL ORDER BY key;
 
 -- name: histories
-SELECT key, seq, at, by, kind, task, attempt, data FROM events
-WHERE key IN (SELECT value FROM json_each(:keys)) ORDER BY key, seq;
+-- What came after the snapshot; everything where there is none.
+SELECT e.key, e.seq, e.at, e.by, e.kind, e.task, e.attempt, e.data
+FROM json_each(:keys) AS wanted LEFT JOIN snapshots AS s ON s.key = wanted.value
+CROSS JOIN events AS e ON e.key = wanted.value AND e.seq > coalesce(s.seq, 0) ORDER BY e.key, e.seq;
+
+-- name: snapshots
+SELECT key, seq, data FROM snapshots WHERE key IN (SELECT value FROM json_each(:keys));
+
+-- name: put_snapshot
+INSERT INTO snapshots (key, seq, data) VALUES (?, ?, ?)
+ON CONFLICT (key) DO UPDATE SET seq = excluded.seq, data = excluded.data;
+
+-- name: drop_snapshots
+DELETE FROM snapshots WHERE key IN (SELECT value FROM json_each(?));
+
+-- name: due
+SELECT key, wake_at FROM executions
+WHERE lane = :lane AND ended_at IS NULL AND wake_at <= :until AND shard IN (SELECT value FROM json_each(:shards))
+ORDER BY wake_at, key LIMIT :limit;
+
+-- name: next_wake
+-- A shard at a time, so that the index answers each with its first entry.
+SELECT min((
+    SELECT min(wake_at) FROM executions WHERE lane = :lane AND shard = shards.value AND ended_at IS NULL
+)) FROM json_each(:shards) AS shards;
 
 -- name: history
 SELECT key, seq, at, by, kind, task, attempt, data FROM events
@@ -143,7 +166,7 @@ INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET va
 -- name: list_executions
 -- Newest first. Every filter is off when NULL. `after` is an execution's id.
 SELECT key, id, namespace, lane, shard, workflow, version, definition, fingerprint, status, priority, parent, tags,
-    created_at, deadline, traceparent, ended_at, waiting_for
+    created_at, deadline, traceparent, ended_at, waiting_for, wake_at
 FROM executions WHERE namespace = :namespace
   AND key < coalesce((SELECT key FROM executions WHERE namespace = :namespace AND id = :after), 9223372036854775807)
   AND (:status IS NULL OR status = :status)
@@ -159,7 +182,7 @@ ORDER BY key DESC LIMIT :limit;
 
 -- name: list_children
 SELECT key, id, namespace, lane, shard, workflow, version, definition, fingerprint, status, priority, parent, tags,
-    created_at, deadline, traceparent, ended_at, waiting_for
+    created_at, deadline, traceparent, ended_at, waiting_for, wake_at
 FROM executions WHERE namespace = :namespace AND parent = :parent
   AND key < coalesce((SELECT key FROM executions WHERE namespace = :namespace AND id = :after), 9223372036854775807)
   AND (:status IS NULL OR status = :status)
