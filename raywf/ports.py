@@ -124,6 +124,28 @@ class OwnerRow(NamedTuple):
     released: bool
 
 
+class AggregatorRow(NamedTuple):
+    """The snapshot of one aggregator: what its evidence up to ``seq`` amounts to. ``key`` is unique in the store and
+    follows from namespace and name."""
+
+    key: int
+    namespace: str
+    name: str
+    seq: int
+    at: float
+    body: bytes
+
+
+class EvidenceRow(NamedTuple):
+    """What became known of one item in one commit. ``seq`` counts from 1 per aggregator, without gaps."""
+
+    aggregator: int
+    seq: int
+    item: str
+    at: float
+    body: bytes
+
+
 @dataclass(slots=True)
 class Batch:
     """What one commit writes, all or nothing.
@@ -141,9 +163,20 @@ class Batch:
     changed: list[StatusChange] = field(default_factory=list)
     taken: list[int] = field(default_factory=list)
     snapshots: list[SnapshotRow] = field(default_factory=list)
+    evidence: list[EvidenceRow] = field(default_factory=list)
+    aggregators: list[AggregatorRow] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.opened or self.events or self.changed or self.taken or self.definitions or self.snapshots)
+        return bool(
+            self.opened
+            or self.events
+            or self.changed
+            or self.taken
+            or self.definitions
+            or self.snapshots
+            or self.evidence
+            or self.aggregators
+        )
 
 
 class StoreFacts(NamedTuple):
@@ -197,6 +230,22 @@ class Reader(Protocol):
 
     async def owners(self) -> list[OwnerRow]:
         """Owners that have not released their leases, live or lapsed."""
+        ...
+
+    async def aggregator(self, namespace: str, name: str) -> AggregatorRow | None:
+        """The newest snapshot of an aggregator."""
+        ...
+
+    async def aggregators(self, namespace: str) -> list[str]:
+        """The names of the aggregators of a namespace, sorted."""
+        ...
+
+    async def evidence(self, aggregator: int, after_seq: int = 0, limit: int | None = None) -> list[EvidenceRow]:
+        """What an aggregator was told, in order of ``seq``."""
+        ...
+
+    async def evidence_of(self, aggregator: int, items: Sequence[str]) -> list[EvidenceRow]:
+        """What it was told of some items, in order of ``seq``."""
         ...
 
     async def facts(self) -> StoreFacts: ...

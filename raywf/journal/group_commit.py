@@ -32,12 +32,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from raywf.errors import LeaseLost, StoreUnavailable
 from raywf.journal.conflicts import KeysTaken
-from raywf.ports import Batch, DefinitionRow, EventRow, ExecutionRow, Journal, SnapshotRow, StatusChange
+from raywf.ports import (
+    AggregatorRow,
+    Batch,
+    DefinitionRow,
+    EventRow,
+    EvidenceRow,
+    ExecutionRow,
+    Journal,
+    SnapshotRow,
+    StatusChange,
+)
 
 log = logging.getLogger(__name__)
 
@@ -125,6 +135,18 @@ class GroupCommit:
         """A command of the inbox whose outcome is in this turn's events."""
         segment = self._segment(None)
         segment.batch.taken.append(command)
+        segment.rows += 1
+
+    def add_evidence(self, shard: int, rows: Sequence[EvidenceRow]) -> None:
+        """What an aggregator was told."""
+        segment = self._segment(shard)
+        segment.batch.evidence.extend(rows)
+        segment.rows += len(rows)
+
+    def add_aggregator(self, shard: int, row: AggregatorRow) -> None:
+        """What an aggregator's evidence so far amounts to; of several in one commit the last one counts."""
+        segment = self._segment(shard)
+        segment.batch.aggregators.append(row)
         segment.rows += 1
 
     def on_durable(self, callback: Callable[[], None]) -> None:

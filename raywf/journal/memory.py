@@ -16,10 +16,12 @@ from raywf.errors import LeaseLost, StoreUnavailable
 from raywf.journal.clock import SystemClock
 from raywf.journal.conflicts import KeysTaken
 from raywf.ports import (
+    AggregatorRow,
     Batch,
     Clock,
     DefinitionRow,
     EventRow,
+    EvidenceRow,
     ExecutionRow,
     InboxRow,
     Loaded,
@@ -44,6 +46,8 @@ class MemoryStore:
     commands: set[tuple[str, str, str]] = field(default_factory=set)
     snapshots: dict[int, SnapshotRow] = field(default_factory=dict)
     sent: int = 0
+    aggregators: dict[int, AggregatorRow] = field(default_factory=dict)
+    evidence: dict[int, dict[int, EvidenceRow]] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
 
@@ -140,6 +144,27 @@ class MemoryJournal:
             live = [row for row in store.owners.values() if not row.released]
         return sorted(live, key=lambda row: (row.started_at, row.owner))
 
+    async def aggregator(self, namespace: str, name: str) -> AggregatorRow | None:
+        store = self._open()
+        with store.lock:
+            rows = store.aggregators.values()
+            return next((row for row in rows if (row.namespace, row.name) == (namespace, name)), None)
+
+    async def aggregators(self, namespace: str) -> list[str]:
+        store = self._open()
+        with store.lock:
+            return sorted(row.name for row in store.aggregators.values() if row.namespace == namespace)
+
+    async def evidence(self, aggregator: int, after_seq: int = 0, limit: int | None = None) -> list[EvidenceRow]:
+        store = self._open()
+        with store.lock:
+            found = store.evidence.get(aggregator, {})
+            return list(islice((row for seq, row in sorted(found.items()) if seq > after_seq), limit))
+
+    async def evidence_of(self, aggregator: int, items: Sequence[str]) -> list[EvidenceRow]:
+        wanted = frozenset(items)
+        return [row for row in await self.evidence(aggregator) if row.item in wanted]
+
     async def facts(self) -> StoreFacts:
         self._open()
         return StoreFacts(self._url, 0, "memory", {"shards": "256"})
@@ -220,6 +245,10 @@ class MemoryJournal:
                     store.snapshots[snapshot.key] = snapshot
             if batch.taken:
                 store.inbox = [row for row in store.inbox if row.id not in batch.taken]
+            for told in batch.evidence:
+                store.evidence.setdefault(told.aggregator, {})[told.seq] = EvidenceRow._make(told)
+            for aggregator in batch.aggregators:
+                store.aggregators[aggregator.key] = AggregatorRow._make(aggregator)
 
     async def load_open(self, lane: str, shards: Sequence[int]) -> AsyncIterator[Loaded]:
         store = self._open()
@@ -295,12 +324,12 @@ def _check(store: MemoryStore, batch: Batch, where: str) -> None:
     taken = tuple(sorted(_taken_keys(store, batch)))
     if taken:
         raise KeysTaken(taken, where)
-    new: set[tuple[int, int]] = set()
-    for event in batch.events:
-        place = (event.key, event.seq)
-        if place in new or event.seq in store.events.get(event.key, ()):
-            raise LeaseLost(f"history event {place} is in {where} already", tuple(sorted(batch.epochs)))
-        new.add(place)
+    places = [(event.key, event.seq) for event in batch.events]
+    told = [(row.aggregator, row.seq) for row in batch.evidence]
+    for what, wanted, stored in (("history event", places, store.events), ("evidence", told, store.evidence)):
+        taken_places = [place for place in wanted if place[1] in stored.get(place[0], ())]
+        if taken_places or len(set(wanted)) < len(wanted):
+            raise LeaseLost(f"{what} {taken_places[:1]} is in {where} already", tuple(sorted(batch.epochs)))
 
 
 def _taken_keys(store: MemoryStore, batch: Batch) -> Iterator[int]:

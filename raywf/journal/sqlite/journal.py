@@ -82,7 +82,7 @@ class SqliteJournal(SqliteInbox):
         await self._writer.run(lambda db: db.execute(query("release_owner"), (owner,)))
 
     async def commit(self, batch: Batch) -> None:
-        count = len(batch.events) + 2 * len(batch.opened) + len(batch.changed) + len(batch.taken)
+        count = len(batch.events) + 2 * len(batch.opened) + len(batch.changed) + len(batch.taken) + len(batch.evidence)
         where = str(self._path)
         await self._writer.run(lambda db: transactions.write_batch(db, batch, where), self._costs.expected_s(count))
         self._costs.learn(count, self._writer.took_s)

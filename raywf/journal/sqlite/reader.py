@@ -17,7 +17,7 @@ from raywf.journal.sqlite.errors import explain, explained
 from raywf.journal.sqlite.files import connect_reader, metadata
 from raywf.journal.sqlite.migrations import format_of
 from raywf.journal.sqlite.queries import query
-from raywf.ports import DefinitionRow, EventRow, ExecutionRow, OwnerRow, StoreFacts
+from raywf.ports import AggregatorRow, DefinitionRow, EventRow, EvidenceRow, ExecutionRow, OwnerRow, StoreFacts
 
 T = TypeVar("T")
 _TRIES = 60
@@ -83,6 +83,21 @@ class SqliteReader:
 
     async def owners(self) -> list[OwnerRow]:
         return await self._select("live_owners", (), rows.owner)
+
+    async def aggregator(self, namespace: str, name: str) -> AggregatorRow | None:
+        found = await self._select("aggregator", {"namespace": namespace, "name": name}, AggregatorRow._make)
+        return found[0] if found else None
+
+    async def aggregators(self, namespace: str) -> list[str]:
+        return await self._select("aggregator_names", {"namespace": namespace}, lambda row: str(row[0]))
+
+    async def evidence(self, aggregator: int, after_seq: int = 0, limit: int | None = None) -> list[EvidenceRow]:
+        asked = {"aggregator": aggregator, "after": after_seq, "limit": -1 if limit is None else limit}
+        return await self._select("evidence", asked, EvidenceRow._make)
+
+    async def evidence_of(self, aggregator: int, items: Sequence[str]) -> list[EvidenceRow]:
+        asked = {"aggregator": aggregator, "items": rows.as_json(list(items))}
+        return await self._select("evidence_of", asked, EvidenceRow._make)
 
     async def facts(self) -> StoreFacts:
         return await self._read(self._facts)

@@ -40,13 +40,17 @@ def write_batch(db: apsw.Connection, batch: Batch, where: str) -> None:
     if batch.opened:
         _open(db, batch, where)
     if batch.events:
-        _append(db, batch, where)
+        _append(db, batch, where, "insert_event", batch.events)
     if batch.changed:
         run_many(db, "change_status", list({change.key: change for change in batch.changed}.values()))
     if batch.snapshots:
         _snapshots(db, batch.snapshots)
     if batch.taken:
         db.execute(query("mark_taken"), (rows.as_json(batch.taken),))
+    if batch.evidence:
+        _append(db, batch, where, "insert_evidence", batch.evidence)
+    if batch.aggregators:
+        db.executemany(query("put_aggregator"), batch.aggregators)
 
 
 def _assert_epochs(db: apsw.Connection, batch: Batch) -> None:
@@ -81,9 +85,9 @@ def _keys_taken(db: apsw.Connection, batch: Batch, where: str) -> KeysTaken | No
     return KeysTaken(tuple(sorted(stored)), where) if stored else None
 
 
-def _append(db: apsw.Connection, batch: Batch, where: str) -> None:
+def _append(db: apsw.Connection, batch: Batch, where: str, name: str, events: Sequence[Sequence[Any]]) -> None:
     try:
-        run_many(db, "insert_event", batch.events)
+        run_many(db, name, events)
     except apsw.ConstraintError as error:
         if getattr(error, "extendedresult", 0) not in _NOT_UNIQUE:
             raise

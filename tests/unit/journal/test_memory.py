@@ -11,11 +11,12 @@ from raywf.errors import StoreUnavailable
 from raywf.journal import open_inbox, open_journal, open_reader
 from raywf.journal.memory import MemoryJournal, forget
 from raywf.ports import Clock, Journal
+from raywf.testing.evidence_contract import EvidenceContract
 from raywf.testing.journal_contract import JournalContract, a_command
 from raywf.testing.sleeping_contract import SleepingContract
 
 
-class TestMemory(JournalContract, SleepingContract):
+class TestMemory(JournalContract, SleepingContract, EvidenceContract):
     @pytest.fixture
     def opened(self) -> Callable[[Clock], Journal]:
         name = uuid.uuid4().hex

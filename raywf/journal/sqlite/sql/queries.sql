@@ -195,3 +195,25 @@ FROM executions WHERE namespace = :namespace AND parent = :parent
       )
   ))
 ORDER BY key DESC LIMIT :limit;
+
+-- name: insert_evidence
+INSERT INTO evidence (aggregator, seq, item, at, body) VALUES /*rows*/ (?, ?, ?, ?, ?);
+
+-- name: put_aggregator
+-- A snapshot takes the place of the one before.
+INSERT INTO aggregators (key, namespace, name, seq, at, body) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (key) DO UPDATE SET seq = excluded.seq, at = excluded.at, body = excluded.body;
+
+-- name: aggregator
+SELECT key, namespace, name, seq, at, body FROM aggregators WHERE namespace = :namespace AND name = :name;
+
+-- name: aggregator_names
+SELECT name FROM aggregators WHERE namespace = :namespace ORDER BY name;
+
+-- name: evidence
+SELECT aggregator, seq, item, at, body FROM evidence
+WHERE aggregator = :aggregator AND seq > :after ORDER BY seq LIMIT :limit;
+
+-- name: evidence_of
+SELECT aggregator, seq, item, at, body FROM evidence
+WHERE aggregator = :aggregator AND item IN (SELECT value FROM json_each(:items)) ORDER BY seq;
