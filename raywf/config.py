@@ -17,7 +17,8 @@ INLINE_LIMIT = 64 * 1024
 @dataclass(frozen=True, slots=True)
 class Settings:
     """``lease_s``: how long a silent owner keeps its shards. ``workflow_actors``: None decides by the store.
-    ``linger_s``: how long an actor without open executions stays once no client listens."""
+    ``linger_s``: how long an actor without open executions stays once no client listens. ``resident``: how many waiting
+    executions an actor keeps in memory; the others sleep in the store until they are wanted."""
 
     store: str = DEFAULT_STORE
     lease_s: float = 3.0
@@ -26,10 +27,12 @@ class Settings:
     max_threads: int = 32
     rows_per_commit: int = 4000
     linger_s: float = 60.0
+    resident: int = 1000
 
     @classmethod
     def from_env(cls, env: Mapping[str, str], store: str | None = None) -> Settings:
-        """Read ``RAYWF_STORE``, ``RAYWF_LEASE_S``, ``RAYWF_WORKFLOW_ACTORS``, ``RAYWF_MAX_THREADS``, ``RAYWF_LINGER_S``."""
+        """Read ``RAYWF_STORE``, ``RAYWF_LEASE_S``, ``RAYWF_WORKFLOW_ACTORS``, ``RAYWF_MAX_THREADS``, ``RAYWF_LINGER_S``,
+        ``RAYWF_RESIDENT``."""
         actors = env.get("RAYWF_WORKFLOW_ACTORS")
         return cls(
             store=store or env.get("RAYWF_STORE") or DEFAULT_STORE,
@@ -37,6 +40,7 @@ class Settings:
             workflow_actors=None if not actors else int(_number(env, "RAYWF_WORKFLOW_ACTORS", 1, 1, 256)),
             max_threads=int(_number(env, "RAYWF_MAX_THREADS", 32, 1, 4096)),
             linger_s=_number(env, "RAYWF_LINGER_S", 60.0, 1, 1e9),
+            resident=int(_number(env, "RAYWF_RESIDENT", 1000, 0, 1e9)),
         )
 
 

@@ -306,9 +306,9 @@ class Journal(Reader, Inbox, Protocol):
         """Key and ``wake_at`` of what is asleep in these shards and must be looked at by ``until``, earliest first."""
         ...
 
-    async def next_wake(self, lane: str, shards: Sequence[int]) -> float | None:
-        """The earliest ``wake_at`` of what is asleep in these shards; infinite where only somebody can wake it, None
-        where nothing is asleep."""
+    async def next_wake(self, lane: str, shards: Sequence[int], after: float) -> float | None:
+        """The earliest ``wake_at`` later than ``after`` of what is asleep in these shards; infinite where only somebody
+        can wake it, None where nothing is asleep."""
         ...
 
     async def inbox(self, lane: str, after: int, limit: int = 1000) -> list[InboxRow]:

@@ -28,7 +28,9 @@ FORMAT = 1
 MAX_BYTES = 32 * 2**20
 """A state with more bytes of values than this is not worth a snapshot: writing it costs more than folding saves."""
 
-EVERY = 2000
+EVERY = 1000
+"""Events between two snapshots, at least."""
+
 _EVENTS = get_args(ev.Event)
 _ENUMS = {kind.__name__: kind for kind in (ExecutionStatus, TaskStatus)}
 

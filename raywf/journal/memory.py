@@ -269,11 +269,11 @@ class MemoryJournal:
             asleep = ((row.key, row.wake_at) for row in _opened(store, lane, shards) if row.wake_at is not None)
             return sorted((found for found in asleep if found[1] <= until), key=lambda found: found[::-1])[:limit]
 
-    async def next_wake(self, lane: str, shards: Sequence[int]) -> float | None:
+    async def next_wake(self, lane: str, shards: Sequence[int], after: float) -> float | None:
         store = self._open()
         with store.lock:
             asleep = (row.wake_at for row in _opened(store, lane, shards) if row.wake_at is not None)
-            return min(asleep, default=None)
+            return min((wake_at for wake_at in asleep if wake_at > after), default=None)
 
     def _open(self) -> MemoryStore:
         if self._store is None:

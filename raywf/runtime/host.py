@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from raywf.core import events as ev
-from raywf.core import retry
+from raywf.core import retry, snapshot
 from raywf.core.codec import to_record
 from raywf.core.effects import ArmTimer, CancelAttempt, Close, Effect, Evaluate, StartAttempt, StartChild
 from raywf.core.execution import ending, initial, is_current, may_start, step, task_at
@@ -34,9 +34,10 @@ from raywf.core.ids import child_id, item_address
 from raywf.core.plan import Node, NodeKind, Plan
 from raywf.core.state import ExecutionState, ExecutionStatus, TaskStatus
 from raywf.core.timers import Timers
-from raywf.ports import Clock, DefinitionRow, Entropy, EventRow, ExecutionRow, StatusChange
+from raywf.ports import Clock, DefinitionRow, Entropy, EventRow, ExecutionRow, SnapshotRow, StatusChange
 from raywf.runtime.evaluate import Evaluator, failure_of
-from raywf.runtime.live import Live, words
+from raywf.runtime.keeping import keep_snapshot
+from raywf.runtime.live import Live, wake_at, words
 from raywf.telemetry import Telemetry
 
 log = logging.getLogger("raywf.host")
@@ -54,6 +55,7 @@ class Commits(Protocol):
     def add_events(self, shard: int, rows: list[EventRow]) -> None: ...
     def add_opened(self, row: ExecutionRow, definition: DefinitionRow | None) -> None: ...
     def add_changed(self, shard: int, change: StatusChange) -> None: ...
+    def add_snapshot(self, shard: int, row: SnapshotRow) -> None: ...
     def add_taken(self, inbox_id: int) -> None: ...
     def on_durable(self, callback: Callable[[], None]) -> None: ...
 
@@ -72,6 +74,10 @@ class Work(Protocol):
 
     def cancel(self, handle: Any) -> None:
         """Ask the attempt to end. Whichever way it ends is reported."""
+        ...
+
+    def aside(self, work: Callable[[], Any], done: Callable[[Any, BaseException | None], None]) -> None:
+        """Compute something beside the loop; ``done`` is called on it."""
         ...
 
 
@@ -100,6 +106,8 @@ class Host:
         self.open: dict[str, Live] = {}
         self.on_closed: Callable[[Live, EventRow], None] = lambda live, last: None
         self.on_orphan_child: Callable[[Live, int, int | None, int], None] = self._open_child
+        self.on_rest: Callable[[Live], None] = lambda live: None
+        self.on_stir: Callable[[Live], None] = lambda live: None
         self.may_act: Callable[[], bool] = lambda: True
         self.draining = False
         self.parked = False
@@ -156,6 +164,11 @@ class Host:
             self.work.cancel(handle)
         live.inflight = None
 
+    def let_go(self, live: Live) -> None:
+        """Forget an execution that sleeps in the store."""
+        self.open.pop(live.id, None)
+        self._disarm_all(live)
+
     # turns
 
     def turn(self, live: Live, event: ev.Event, by: str | None = None) -> None:
@@ -179,6 +192,8 @@ class Host:
             todo = following
         if rows:
             self.commits.add_events(live.shard, rows)
+        if live.seq >= live.snapshot_at:
+            keep_snapshot(self, live)
         self._note_status(live)
         if live.is_closed:
             self._closed(live, rows[-1])
@@ -211,20 +226,25 @@ class Host:
         return self._step(live, event, None, rows)
 
     def _note_status(self, live: Live) -> None:
-        status = str(live.state.status) if live.missing is None else "waiting"
+        status = str(live.state.status) if live.missing is None or live.is_closed else "waiting"
         if status == live.status and status != "waiting":
             return
-        waiting_for = words(live)
-        if status == live.status and waiting_for == live.waiting_for:
-            return
-        live.status, live.waiting_for = status, waiting_for
-        ended = self.clock.now() if live.is_closed else None
-        self.commits.add_changed(live.shard, StatusChange(live.row.key, status, ended, waiting_for))
+        waiting_for, wake, slept = words(live), wake_at(live), live.wake_at is not None
+        if status != live.status or waiting_for != live.waiting_for or wake != live.wake_at:
+            live.status, live.waiting_for, live.wake_at = status, waiting_for, wake
+            ended = self.clock.now() if live.is_closed else None
+            self.commits.add_changed(live.shard, StatusChange(live.row.key, status, ended, waiting_for, wake))
+        if wake is not None:
+            self.on_rest(live)
+        elif slept:
+            self.on_stir(live)
 
     def _closed(self, live: Live, last: EventRow) -> None:
         self.open.pop(live.id, None)
         if len(self._timers):
             self._disarm_all(live)
+        if live.snapshot_at > snapshot.EVERY:
+            keep_snapshot(self, live)
         live.columns = None
         self.telemetry.execution_ended(live)
         self.commits.on_durable(functools.partial(self.on_closed, live, last))

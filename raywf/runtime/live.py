@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from raywf.core import events as ev
-from raywf.core.state import ExecutionState, ExecutionStatus
+from raywf.core import snapshot
+from raywf.core.state import ExecutionState, ExecutionStatus, TaskStatus
 from raywf.ports import ExecutionRow
 
 
@@ -20,12 +22,15 @@ class Live:
         "key",
         "missing",
         "parent",
+        "rested",
         "row",
         "seq",
         "shard",
+        "snapshot_at",
         "state",
         "status",
         "waiting_for",
+        "wake_at",
         "watchers",
     )
 
@@ -44,6 +49,9 @@ class Live:
         self.watchers: frozenset[str] | None = None
         self.parent: tuple[Live, int, int | None] | None = None
         self.missing: str | None = None
+        self.wake_at = row.wake_at
+        self.rested = 0
+        self.snapshot_at = snapshot.EVERY
 
     @property
     def is_closed(self) -> bool:
@@ -53,9 +61,26 @@ class Live:
         return f"<Live {self.row.id} {self.state.status}>"
 
 
+def wake_at(live: Live) -> float | None:
+    """When an execution that only time, a signal or a person can move must be looked at: infinite where time does not
+    move it. None for any other, which must be in memory; and for a child, whose parent wants to hear of its end."""
+    state = live.state
+    if (
+        live.missing is not None
+        or state.status is not ExecutionStatus.WAITING
+        or state.closing is not None
+        or live.row.parent is not None
+    ):
+        return None
+    due = [task.due_at for task in state.tasks if task.due_at is not None and task.status is TaskStatus.WAITING]
+    if live.row.deadline is not None:
+        due.append(live.row.deadline)
+    return min(due, default=math.inf)
+
+
 def words(live: Live) -> str | None:
     """What a waiting execution waits for, in words."""
-    if live.missing is not None:
+    if live.missing is not None and not live.is_closed:
         return f"code: {live.missing}"
     if live.state.status is not ExecutionStatus.WAITING:
         return None

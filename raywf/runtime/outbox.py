@@ -29,11 +29,26 @@ class Outbox:
         self._loop = loop
         self._boxes: dict[str, _Box] = {}
         self._shared: dict[frozenset[str], frozenset[str]] = {}
+        self._kept: dict[str, frozenset[str]] = {}
 
     def watch(self, client: str, live: Live) -> None:
         """Tell this client how the execution ends. Sets are shared: thousands of executions have the same watcher."""
         watchers = frozenset((client,)) if live.watchers is None else live.watchers | {client}
         live.watchers = self._shared.setdefault(watchers, watchers)
+
+    def watch_asleep(self, client: str, id_: str) -> None:
+        """The same for an execution that is not in memory: whoever wakes it takes its watchers up again."""
+        watchers = self._kept.get(id_, frozenset()) | {client}
+        self._kept[id_] = self._shared.setdefault(watchers, watchers)
+
+    def keep(self, live: Live) -> None:
+        """Remember who watches an execution that leaves memory."""
+        if live.watchers:
+            self._kept[live.id] = live.watchers
+
+    def kept(self, id_: str) -> frozenset[str] | None:
+        """Who watches an execution that comes back into memory, or has ended."""
+        return self._kept.pop(id_, None)
 
     def post(self, clients: Iterable[str], id_: str, last: EventRow) -> None:
         for client in clients:

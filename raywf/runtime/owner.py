@@ -44,12 +44,15 @@ from raywf.runtime.host import Commits, Host, address
 from raywf.runtime.leases import Beside, LeaseKeeper, ThreadBeside
 from raywf.runtime.live import Live
 from raywf.runtime.outbox import Outbox
+from raywf.runtime.sleeping import Sleepers
 from raywf.runtime.work import Dispatcher, LocalWork, ThreadPool
 from raywf.telemetry import Telemetry
 
 log = logging.getLogger("raywf.owner")
 PATIENCE_S = 2.0
 """How long a submit waits for a store that cannot be written, before it is refused."""
+_AGAIN_S = 5.0
+"""How long a command waits that could not be given to its execution, before that is tried again."""
 _MAYBE = (
     "What was being submitted may still be accepted once the store can be written: submit it again under the same "
     "execution_id to be sure."
@@ -169,6 +172,17 @@ class Owner:
         self.host.on_closed = self._closed
         self.host.on_orphan_child = self._orphan_child
         self.host.child_input = self._child_input  # type: ignore[method-assign]
+        self.sleepers = Sleepers(
+            self.host,
+            parts.journal,
+            parts.clock,
+            self.outbox,
+            me.lane,
+            self.epochs,
+            parts.settings.resident,
+            self._folded,
+            self.spawn,
+        )
         self._taking: set[int] = set()
         self._background: set[asyncio.Task[Any]] = set()
         self._inbox_wanted = asyncio.Event()
@@ -257,7 +271,6 @@ class Owner:
         async for loaded in self.journal.load_open(self.me.lane, shards):
             row = loaded.row
             try:
-                await self.definitions.load(self.journal, row.definition)
                 adopted.append(await self._folded(loaded))
             except (LeaseLost, StoreUnavailable):
                 raise
@@ -273,11 +286,13 @@ class Owner:
             except Exception:
                 log.exception("execution %s cannot go on; its history stays as it is", live.id)
                 self.host.drop(live)
+        self.sleepers.look_by(self.parts.clock.now())
         return len(adopted)
 
     async def _folded(self, loaded: Loaded) -> Live:
         """An execution as its history says; a snapshot that cannot be used costs the longer way and nothing else."""
         row, rows, kept = loaded
+        await self.definitions.load(self.journal, row.definition)
         plan = self.definitions.plan(row.definition)
         state, seq = initial(plan), 0
         if kept is not None:
@@ -287,7 +302,10 @@ class Owner:
                 log.warning("execution %s is folded from its beginning: its snapshot is %s", row.id, error)
                 rows = await self.journal.history(row.key)
         state = fold_on(state, (from_record(each.kind, each.task, each.attempt, each.data) for each in rows))
-        return Live(row, state, rows[-1].seq if rows else seq)
+        live = Live(row, state, rows[-1].seq if rows else seq)
+        if kept is not None:
+            live.snapshot_at = snapshot.next_at(kept.seq, snapshot.size_of(state))
+        return live
 
     def _resume(self, live: Live, clean: bool) -> None:
         """Issue what is outstanding. After a crash nobody knows whether a ready attempt had begun: it counts as lost."""
@@ -352,9 +370,9 @@ class Owner:
                 replies.append(("taken", f"{known.workflow} {known.version}"))
                 continue
             else:
-                replies.append(("same" if live is not None else "closed", ""))
-            if watch and live is not None:
-                self.outbox.watch(client, live)
+                replies.append(("same" if live is not None or known.ended_at is None else "closed", ""))
+            if watch and replies[-1][0] != "closed":
+                self._watch(client, request.id)
         if opened or ("same", "") in replies:  # it may be here and not on disk yet
             await self._durable()
         for key in self._refused.intersection(opened):
@@ -393,20 +411,31 @@ class Owner:
         finally:
             self._accepting.discard(done)
 
-    def watch(self, client: str, ids: Sequence[str]) -> list[str]:
-        """Tell this client how these end. Returns those that are not open here: look into the store."""
+    async def watch(self, client: str, ids: Sequence[str]) -> list[str]:
+        """Tell this client how these end. Returns those that are not open here: look into the store. Awaits the store."""
+        away = [id_ for id_ in ids if not self._watch(client, id_)]
+        rows = await self.journal.existing(self.namespace, away) if away else {}
         missing = []
-        for id_ in ids:
-            live = self.host.open.get(id_)
-            if live is None:
+        for id_ in away:
+            row = rows.get(id_)
+            if row is None or row.ended_at is not None or row.shard not in self.epochs:
+                self.outbox.kept(id_)
                 missing.append(id_)
-            else:
-                self.outbox.watch(client, live)
         return missing
 
+    def _watch(self, client: str, id_: str) -> bool:
+        """Tell this client how an execution ends, whether it is in memory (True) or asleep."""
+        live = self.host.open.get(id_)
+        if live is None:
+            self.outbox.watch_asleep(client, id_)
+        else:
+            self.outbox.watch(client, live)
+        return live is not None
+
     def _closed(self, live: Live, last: EventRow) -> None:
-        if live.watchers:
-            self.outbox.post(live.watchers, live.id, last)
+        watchers = (live.watchers or frozenset()) | (self.outbox.kept(live.id) or frozenset())
+        if watchers:
+            self.outbox.post(watchers, live.id, last)
 
     def _child_input(self, live: Live, node: Node, item: int | None) -> tuple[DefinitionRow, bytes]:
         args, kwargs = self.work.arguments(live, node, item)
@@ -435,9 +464,14 @@ class Owner:
         self._inbox_wanted.set()
 
     async def _take_once(self) -> None:
-        for row in await self.journal.inbox(self.me.lane, 0):
-            if row.id not in self._taking and shard_of(row.execution) in self.epochs:
-                self._take(row)
+        waiting = await self.journal.inbox(self.me.lane, 0)
+        rows = [row for row in waiting if row.id not in self._taking and shard_of(row.execution) in self.epochs]
+        away = {row.execution for row in rows if row.execution not in self.host.open}
+        if away:
+            await self.sleepers.wake(self.namespace, away)
+        for row in rows:
+            self._take(row)
+        self.sleepers.settle(away)
 
     def _take(self, row: InboxRow) -> None:
         live = self.host.open.get(row.execution)
@@ -460,6 +494,8 @@ class Owner:
         found = await self.journal.execution(row.namespace, row.execution)
         if found is None or found.status in CLOSED:
             self._taken(row)
+        else:
+            self.loop.call_later(_AGAIN_S, self._taking.discard, row.id)
 
     def _command(self, live: Live, row: InboxRow) -> None:
         body = json.loads(row.body)
@@ -485,13 +521,15 @@ class Owner:
         while self.host.is_busy and self.parts.clock.monotonic() < until:
             await asyncio.sleep(0.02)
 
-    async def park(self) -> list[str]:
-        """Stop in good order and give the leases up. Returns the ids of the executions that stay open."""
-        parked = [live.id for live in self.host.park()]
+    async def park(self) -> int:
+        """Stop in good order and give the leases up. Returns how many executions stay open."""
+        parked = sum(live.wake_at is None for live in self.host.park())
+        self.sleepers.stop()
         await self.work.runners.close()
         await self.commits.close()
         if self.keeper is not None:
             self.keeper.stop()
+        parked += await self.sleepers.count()
         await self.journal.release(self.me.owner)
         self.gone.set()
         return parked

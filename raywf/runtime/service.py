@@ -94,7 +94,7 @@ class Service:
         return await self.owner.outbox.poll(client, acknowledged, wait_s)
 
     async def watch(self, client: str, ids: Sequence[str]) -> list[str]:
-        return self.owner.watch(client, ids)
+        return await self.owner.watch(client, ids)
 
     async def forget(self, client: str) -> None:
         if self._owner is not None:
@@ -111,8 +111,9 @@ class Service:
 
     # what the supervisor calls
 
-    async def drain(self, grace_s: float) -> list[str]:
-        """Start nothing new, let what runs end for at most ``grace_s``, park the rest, and go."""
+    async def drain(self, grace_s: float) -> int:
+        """Start nothing new, let what runs end for at most ``grace_s``, park the rest, and go. Returns how many stay
+        open."""
         owner, self._leaving = self.owner, True
         await owner.drain(grace_s)
         parked = await owner.park()
@@ -128,7 +129,7 @@ class Service:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(owner.gone.wait(), 1.0)
             busy = owner.host.open or owner.commits.waiting_rows or (self.spec.only is None and owner.outbox.is_heard)
-            idle_for = 0 if busy else idle_for + 1
+            idle_for = 0 if busy or await owner.sleepers.are_there() else idle_for + 1
             if idle_for >= patience and not owner.gone.is_set():
                 self._leaving = True
                 await owner.park()

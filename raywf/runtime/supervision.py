@@ -207,7 +207,7 @@ class Supervisor:
         parked = 0
         for spec, handle in members.values():
             try:
-                parked += len(await handle.drain.remote(grace_s))
+                parked += await handle.drain.remote(grace_s)
             except Exception:
                 log.exception("%s could not be drained; its leases will lapse", spec.name)
             self._actors.kill(handle)

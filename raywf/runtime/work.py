@@ -21,6 +21,9 @@ from raywf.runtime.evaluate import Evaluator, failure_of
 from raywf.runtime.host import Host, address
 from raywf.runtime.live import Live
 
+_FIRST = 2**40
+"""A priority before any user's."""
+
 MAX_ABANDONED = 16
 """Threads that are given up on before the actor asks to be replaced."""
 
@@ -203,6 +206,9 @@ class LocalWork:
             self.loop.call_soon(handle.done, None, asyncio.CancelledError())
         if self.threads.abandoned >= MAX_ABANDONED:
             self.on_worn_out()
+
+    def aside(self, work: Callable[[], Any], done: Callable[[Any, BaseException | None], None]) -> None:
+        self.threads.start(work, done, _FIRST)
 
     # code that is not here
 

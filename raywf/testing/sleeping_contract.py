@@ -53,11 +53,12 @@ class SleepContract(StoreTests):
 
     async def test_the_next_wake_is_the_earliest(self, journal: Journal, epochs: dict[int, int]) -> None:
         await opened(journal, epochs, 1, 2, 3)
-        assert await journal.next_wake(LANE, SHARDS) is None
+        assert await journal.next_wake(LANE, SHARDS, 0.0) is None
         await journal.commit(a_batch(epochs, 1, 2, changed=[asleep(1), asleep(2, 50.0)]))
-        assert await journal.next_wake(LANE, SHARDS) == 50.0
-        assert await journal.next_wake(LANE, [1, 3]) == math.inf
-        assert await journal.next_wake(LANE, []) is None
+        assert await journal.next_wake(LANE, SHARDS, 49.0) == 50.0
+        assert await journal.next_wake(LANE, SHARDS, 50.0) == math.inf
+        assert await journal.next_wake(LANE, [1, 3], 0.0) == math.inf
+        assert await journal.next_wake(LANE, [], 0.0) is None
 
     @pytest.mark.parametrize(
         "after", [StatusChange(2, "running", None, None), StatusChange(2, "completed", 1_000_009.0, None)]

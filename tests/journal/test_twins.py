@@ -156,7 +156,7 @@ class Twins(RuleBasedStateMachine):
     @rule(lane=LANES, shards=SHARDS, until=st.sampled_from([5.0, 30.0, 99.0]), limit=st.integers(1, 3))
     def sleep(self, lane: str, shards: list[int], until: float, limit: int) -> None:
         self.both(lambda journal: journal.due(lane, shards, until, limit))
-        self.both(lambda journal: journal.next_wake(lane, shards))
+        self.both(lambda journal: journal.next_wake(lane, shards, until - 5.0))
         self.both(lambda journal: journal.load(range(1, 7)))
 
     @invariant()

@@ -102,8 +102,8 @@ class SqliteJournal(SqliteInbox):
         asked = {"lane": lane, "shards": rows.as_json(list(shards)), "until": until, "limit": limit}
         return await self._select("due", asked, lambda row: (int(row[0]), float(row[1])))
 
-    async def next_wake(self, lane: str, shards: Sequence[int]) -> float | None:
-        asked = {"lane": lane, "shards": rows.as_json(list(shards))}
+    async def next_wake(self, lane: str, shards: Sequence[int], after: float) -> float | None:
+        asked = {"lane": lane, "shards": rows.as_json(list(shards)), "after": after}
         found = await self._select("next_wake", asked, lambda row: None if row[0] is None else float(row[0]))
         return found[0]
 

@@ -177,9 +177,12 @@ class Engine:
             await self.commits.drain()
             live = self.live(id)
             if live is None:
-                await self.commits.drain()
+                await self.commits.drain()  # its end may not be on disk yet
+            row = await self.journal.execution("default", id)
+            if live is None and (row is None or row.ended_at is not None):
                 return await self.ending(id)
-            if live.status == "waiting" and (command := next(todo, None)) is not None:
+            status = live.status if live is not None else row.status if row is not None else ""
+            if status == "waiting" and (command := next(todo, None)) is not None:
                 await self.send(command[0], *command[1], id=id)
                 continue
             self.moved.clear()

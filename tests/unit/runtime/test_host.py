@@ -174,7 +174,7 @@ def test_a_zombie_cannot_write_what_its_successor_owns() -> None:
         await engine.submit(1)
         await engine.until(lambda: (live := engine.live()) is not None and live.status == "waiting")
         other = Engine(waits, engine.journal._url.removeprefix("memory://"), 2, now=engine.clock.now() + 10)
-        assert await other.claim() == 1
+        await other.claim()
         before = await other.kinds()
         await engine.send(1, "signal", {"name": "go", "value": "1"})
         await engine.until(lambda: engine.owner.gone.is_set())
@@ -412,7 +412,11 @@ def test_an_execution_that_waits_for_code_can_be_cancelled() -> None:
         await engine.submit(1)
         await engine.until(lambda: (live := engine.live()) is not None and live.missing)
         await engine.send(1, "cancel", {"reason": "no code"})
-        return await engine.to_the_end()
+        ended = await engine.to_the_end()
+        row = await engine.journal.execution("default", ID)
+        assert row is not None
+        assert (row.status, row.waiting_for) == ("cancelled", None)
+        return ended
 
     assert within(by_value, main, code=Code()) == ("execution_cancelled", {"reason": "no code"})
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import raywf
+from raywf.core import snapshot
 from raywf.journal import memory
 from tests.unit.runtime.engines import ID, Engine, Ledger, check_against, live_through, new_store
 
@@ -221,13 +222,16 @@ CASES = {
 }  # fmt: skip
 
 
+SETTINGS: dict[str, Any] = {}
+
+
 def live_once(
     case: Case, store: str, life: int, die_at: int = 0, *, written: bool = False, clean: bool = False
 ) -> tuple[Any, int]:
     """One life; gives how the execution ended (None: this life ended first) and how many commits there were."""
 
     async def main() -> tuple[Any, int]:
-        engine = Engine(case.workflow, store, life, now=1_700_000_000.0 + life * 4.0)
+        engine = Engine(case.workflow, store, life, now=1_700_000_000.0 + life * 4.0, **SETTINGS)
         engine.journal.die_at, engine.journal.die_after_writing = die_at, written
 
         async def work() -> Any:
@@ -306,6 +310,25 @@ def test_a_crash_at_any_commit_changes_neither_the_end_nor_what_is_computed(
 
 
 @pytest.mark.parametrize("name", CASES)
+def test_the_same_with_snapshots_and_nothing_kept_in_memory_that_sleeps(
+    name: str, fresh: Callable[[Case], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every second event leaves a snapshot, and whatever waits goes out of memory at once."""
+    case = CASES[name]
+    expected, _ = live_once(case, fresh(case), 1)
+    monkeypatch.setattr(snapshot, "EVERY", 2)
+    monkeypatch.setitem(SETTINGS, "resident", 0)
+    store = fresh(case)
+    ended, commits = live_once(case, store, 1)
+    assert ended == expected
+    for die_at in range(2, commits + 1, 2):
+        store = fresh(case)
+        ended, _ = live_once(case, store, 1, die_at, written=die_at % 4 == 0)
+        assert expected == (ended or live_once(case, store, 2)[0]), f"died at commit {die_at}"
+        check_store(store)
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_crash_after_crash_after_crash(name: str, fresh: Callable[[Case], str]) -> None:
     """Each life may write one commit more than the last. Whatever is durable stays; in the end there is an end."""
     case = CASES[name]
@@ -332,7 +355,7 @@ def test_a_life_that_ends_in_good_order_costs_no_attempt_of_what_had_not_begun(f
         await engine.claim()
         await engine.submit(3)
         await engine.until(lambda: ("x", "slow") in LEDGER.tasks)
-        assert await asyncio.wait_for(engine.owner.park(), 60) == ["x"]
+        assert await asyncio.wait_for(engine.owner.park(), 60) == 1
         lost = [row for row in await engine.history() if row.kind == "attempt_lost"]
         assert [(row.task, b'"counted":false' in (row.data or b"")) for row in lost] == [("slow", True)]
 
@@ -358,7 +381,7 @@ def test_executions_whose_definition_is_gone_do_not_keep_others_from_going_on(fr
 
     async def second() -> Any:
         engine = Engine(sleeping, store, 2)
-        assert await engine.claim() == 1
+        await engine.claim()
         return await engine.to_the_end(id="b")
 
     live_through(first)
@@ -381,7 +404,7 @@ def test_a_damaged_history_does_not_keep_others_from_going_on(fresh: Callable[[C
 
     async def second() -> Any:
         engine = Engine(sleeping, store, 2)
-        assert await engine.claim() == 1
+        await engine.claim()
         return await engine.to_the_end(id="b")
 
     live_through(first)

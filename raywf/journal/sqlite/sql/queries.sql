@@ -132,7 +132,8 @@ ORDER BY wake_at, key LIMIT :limit;
 -- name: next_wake
 -- A shard at a time, so that the index answers each with its first entry.
 SELECT min((
-    SELECT min(wake_at) FROM executions WHERE lane = :lane AND shard = shards.value AND ended_at IS NULL
+    SELECT min(wake_at) FROM executions
+    WHERE lane = :lane AND shard = shards.value AND ended_at IS NULL AND wake_at > :after
 )) FROM json_each(:shards) AS shards;
 
 -- name: history
