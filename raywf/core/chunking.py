@@ -1,7 +1,7 @@
 """How many small Ray tasks of one kind travel in one call.
 
-A Ray task costs about a millisecond however little it does, so tasks far shorter than that travel together: as many as
-take ``TARGET_S``, but never so many that a core would idle while others still have work in hand. What is not measured
+A Ray task costs two or three milliseconds of processor time however little it does (its worker, its owner and the raylet
+together), so short ones travel together: as many as take about ``TARGET_S``, which keeps that cost below a twentieth, but never so many that a core would idle while others still have work in hand. What is not measured
 yet, or takes long, travels alone.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-TARGET_S = 0.03
+TARGET_S = 0.05
 MAX_CHUNK = 512
 _SMOOTHING = 0.3
 
@@ -33,7 +33,7 @@ def chunk_size(pace: Pace, ready: int, idle_calls: int) -> int:
     if ready <= 1 or pace.seconds is None:
         return min(ready, 1)
     fair = -(-ready // max(idle_calls, 1))
-    return max(1, min(int(TARGET_S / pace.seconds), fair, MAX_CHUNK, ready))
+    return max(1, min(round(TARGET_S / pace.seconds), fair, MAX_CHUNK, ready))
 
 
 def calls_in_flight(cpus: float, cpus_per_call: float) -> int:

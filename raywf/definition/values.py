@@ -46,7 +46,7 @@ _TAG = b'"$t"'
 _MAX_DEPTH = (
     180  # of JSON; its reader takes 200, and what is gathered from values nests a little deeper than each of them
 )
-_BIG = 10**4000  # its reader takes integers of up to 4300 digits
+_BITS = 13_000  # of an integer: its reader takes up to 4300 digits
 
 
 class EncodeError(RaywfError):
@@ -56,7 +56,7 @@ class EncodeError(RaywfError):
 def encode(value: Any) -> bytes:
     """The encoded form of a value: UTF-8 JSON. Raises ``EncodeError`` for what cannot come back exactly."""
     kind = type(value)
-    if kind in _SCALARS:
+    if kind in SCALARS:
         return _json(_wire_scalar(value, kind))
     return _json(_wire(value, 0))
 
@@ -161,12 +161,12 @@ def type_adapter(annotation: Any) -> TypeAdapter[Any] | None:
 
 # encoding
 
-_SCALARS = frozenset({int, str, bool, float, type(None)})
+SCALARS = frozenset({int, str, bool, float, type(None)})
 
 
 def _wire(value: Any, depth: int) -> Any:
     kind = type(value)
-    if kind in _SCALARS:
+    if kind in SCALARS:
         return _wire_scalar(value, kind)
     if depth > _MAX_DEPTH:
         raise EncodeError(f"the value is nested deeper than {_MAX_DEPTH} levels, or contains itself: flatten it")
@@ -183,7 +183,7 @@ def _wire(value: Any, depth: int) -> Any:
 def _wire_scalar(value: Any, kind: type) -> Any:
     if kind is float and not math.isfinite(value):
         return {"$t": "float", "v": repr(value)}
-    if kind is int and not -_BIG < value < _BIG:
+    if kind is int and value.bit_length() > _BITS:
         return {"$t": "int", "v": hex(value)}
     return value
 

@@ -28,6 +28,8 @@ Done = Callable[[Any, BaseException | None], None]
 
 Given = tuple[Callable[[], TaskContext], list[Any], dict[str, Any]]
 """The context of an attempt, and the arguments of its function."""
+_Suspended = tuple[Coroutine[Any, Any, Any], Any]
+"""A coroutine that did not end in its first step, and what it waits for."""
 
 
 class Attempt:
@@ -84,12 +86,13 @@ class _Drive:
                 return stop.value
 
 
-def _begin(attempt: Attempt) -> Coroutine[Any, Any, Any]:
-    """Call an async function within its attempt's context."""
-    assert attempt.given is not None
-    context, args, kwargs = attempt.given
+def _first_step(attempt: Attempt) -> _Suspended:
+    """Call an async function within its attempt's context, as far as it goes. Raises ``StopIteration`` with its result
+    if it never suspends."""
+    context, args, kwargs = attempt.given  # type: ignore[misc]
     enter(context)
-    return attempt.work(*args, **kwargs)  # type: ignore[no-any-return]
+    coroutine = attempt.work(*args, **kwargs)
+    return coroutine, coroutine.send(None)
 
 
 class CoroutineRunners:
@@ -132,7 +135,11 @@ class CoroutineRunners:
         assert runner is not None
         while True:
             while self._queue:
-                await self._one(runner, self._queue.popleft())
+                attempt = self._queue.popleft()
+                context = contextvars.Context()
+                suspended = self._begin(runner, attempt, context)
+                if suspended is not None:
+                    await self._rest(attempt, context, *suspended)
                 if runner.cancelling():
                     # Whoever was cancelled may have left the cancellation behind; it must not meet the next attempt.
                     self._pump_soon()
@@ -143,30 +150,38 @@ class CoroutineRunners:
             self._idle.append(wake)
             await wake
 
-    async def _one(self, runner: asyncio.Task[None], attempt: Attempt) -> None:
+    def _begin(
+        self, runner: asyncio.Task[None], attempt: Attempt, context: contextvars.Context
+    ) -> _Suspended | None:
+        """The first step of an attempt. None: it never suspended, and has been reported."""
         if attempt.cancelled:
             attempt.done(None, asyncio.CancelledError())
-            return
+            return None
         attempt.runner, attempt.begun = runner, True
-        context = contextvars.Context()
         try:
-            coroutine = context.run(_begin, attempt)
-            try:
-                yielded = context.run(coroutine.send, None)
-            except StopIteration as stop:
-                result = stop.value  # it never suspended
-            else:
-                result = await _Drive(coroutine, context, yielded)
+            return context.run(_first_step, attempt)
+        except StopIteration as stop:
+            self._ended(attempt, stop.value, None)
         except BaseException as error:
-            attempt.runner = None
-            if isinstance(error, asyncio.CancelledError) and not attempt.cancelled:
-                error = RuntimeError("the task was cancelled from inside: it raised asyncio.CancelledError")
-            if not self._closing:
-                attempt.done(None, error)
+            self._ended(attempt, None, error)
+        return None
+
+    async def _rest(
+        self, attempt: Attempt, context: contextvars.Context, coroutine: Coroutine[Any, Any, Any], yielded: Any
+    ) -> None:
+        try:
+            result = await _Drive(coroutine, context, yielded)
+        except BaseException as error:
+            self._ended(attempt, None, error)
         else:
-            attempt.runner = None
-            if not self._closing:
-                attempt.done(result, None)
+            self._ended(attempt, result, None)
+
+    def _ended(self, attempt: Attempt, result: Any, error: BaseException | None) -> None:
+        attempt.runner = None
+        if isinstance(error, asyncio.CancelledError) and not attempt.cancelled:
+            error = RuntimeError("the task was cancelled from inside: it raised asyncio.CancelledError")
+        if not self._closing:
+            attempt.done(result, error)
 
     def cancel(self, attempt: Attempt) -> None:
         """Ask an attempt to end; ``done`` is called when it has."""

@@ -9,11 +9,8 @@ import time
 class SystemClock:
     """``raywf.ports.Clock`` on this machine's clocks."""
 
-    def now(self) -> float:
-        return time.time()
-
-    def monotonic(self) -> float:
-        return time.monotonic()
+    now = staticmethod(time.time)
+    monotonic = staticmethod(time.monotonic)
 
 
 class SystemEntropy:

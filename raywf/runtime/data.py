@@ -154,6 +154,8 @@ def _write_durably(path: Path, data: bytes) -> None:
 
 def pack(value: Any, blobs: Blobs | None) -> bytes:
     """The encoded form of a value for the journal: inline up to 64 KB, above that a reference to a blob."""
+    if type(value) in values.SCALARS:
+        return spill(values.encode(value), blobs)
     raw = _raw(value) if blobs is not None else None
     if raw is not None and blobs is not None:
         codec, data = raw

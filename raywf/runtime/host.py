@@ -226,14 +226,14 @@ class Host:
         return self._step(live, event, None, rows)
 
     def _note_status(self, live: Live) -> None:
-        status = str(live.state.status) if live.missing is None or live.is_closed else "waiting"
-        if status == live.status and status != "waiting":
+        status = live.state.status if live.missing is None or live.is_closed else ExecutionStatus.WAITING
+        if status == live.status and status is not ExecutionStatus.WAITING:
             return
         waiting_for, wake, slept = words(live), wake_at(live), live.wake_at is not None
         if status != live.status or waiting_for != live.waiting_for or wake != live.wake_at:
-            live.status, live.waiting_for, live.wake_at = status, waiting_for, wake
+            live.status, live.waiting_for, live.wake_at = str(status), waiting_for, wake
             ended = self.clock.now() if live.is_closed else None
-            self.commits.add_changed(live.shard, StatusChange(live.row.key, status, ended, waiting_for, wake))
+            self.commits.add_changed(live.shard, StatusChange(live.row.key, live.status, ended, waiting_for, wake))
         if wake is not None:
             self.on_rest(live)
         elif slept:
