@@ -72,7 +72,8 @@ class WorkflowActor(Service):
         self._watchdog.start()
         gc.collect()
         gc.freeze()
-        gc.set_threshold(50_000, 20, 50)
+        # Thousands of executions are alive at once, and hardly anything of theirs is in a cycle.
+        gc.set_threshold(200_000, 20, 50)
         return await self.stats()
 
 

@@ -88,7 +88,7 @@ class Telemetry:
 
     def attempt_ended(self, live: Any, where: str, attempt: int, outcome: bytes | Failure | None, began: float) -> None:
         """``began`` is when the attempt was handed out, in seconds since the epoch."""
-        kind = _outcome(outcome)
+        kind = "completed" if type(outcome) is bytes else _outcome(outcome)
         self.attempts[kind] = self.attempts.get(kind, 0) + 1
 
     def committed(self, rows: int, seconds: float) -> None:

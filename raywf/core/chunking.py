@@ -1,8 +1,9 @@
 """How many small Ray tasks of one kind travel in one call.
 
 A Ray task costs two or three milliseconds of processor time however little it does (its worker, its owner and the raylet
-together), so short ones travel together: as many as take about ``TARGET_S``, which keeps that cost below a twentieth, but never so many that a core would idle while others still have work in hand. What is not measured
-yet, or takes long, travels alone.
+together), so short ones travel together: as many as take about ``TARGET_S``, which keeps that cost below a twentieth, but
+never so many that a core would idle while others still have work in hand. What is not measured yet, or takes long, travels
+alone.
 """
 
 from __future__ import annotations

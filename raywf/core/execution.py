@@ -60,6 +60,7 @@ from raywf.core.failures import Failure
 from raywf.core.moves.branches import branch_taken, map_started
 from raywf.core.moves.closing import begin_closing, cancel, close, ending
 from raywf.core.moves.draft import Draft, IllegalTransition
+from raywf.core.moves.shortcut import completed
 from raywf.core.moves.tasks import attempt_ended, attempt_failed, attempt_lost, make_ready
 from raywf.core.moves.undoing import undo_next
 from raywf.core.moves.waits import approval_decided, signal_received, timer_fired, wait
@@ -95,6 +96,12 @@ def evolve(state: ExecutionState, event: Event) -> ExecutionState:
 
 def step(state: ExecutionState, event: Event) -> tuple[ExecutionState, tuple[Effect, ...]]:
     """The state after a fact, and the effects that are outstanding because of it."""
+    if type(event) is TaskCompleted and (moved := completed(state, event)) is not None:
+        return moved
+    return _stepped(state, event)
+
+
+def _stepped(state: ExecutionState, event: Event) -> tuple[ExecutionState, tuple[Effect, ...]]:
     draft = _drafted(state, event)
     after = draft.freeze()
     effects = [effect for task, item in draft.touched for effect in effects_of(after, task, item)]

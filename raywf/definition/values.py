@@ -61,6 +61,16 @@ def encode(value: Any) -> bytes:
     return _json(_wire(value, 0))
 
 
+def encode_small(value: Any) -> bytes | None:
+    """The encoded form of the commonest scalars, by the shortest way; None for everything else."""
+    kind = type(value)
+    if kind is int:
+        return b"%d" % value if value.bit_length() <= _BITS else None
+    if kind is bool:
+        return b"true" if value else b"false"
+    return b"null" if value is None else None
+
+
 def decode(data: bytes, find_class: FindClass | None = None, fetch: FetchBlob | None = None) -> Any:
     """The value of an encoding. ``find_class`` maps ``module:class`` to a class (default: import it); ``fetch`` gives
     the bytes of a large value by its content hash.
@@ -145,6 +155,15 @@ def coercer(function: Callable[..., Any]) -> Callable[[Any], Any] | None:
             ) from None
 
     return coerce
+
+
+def exact_result(function: Callable[..., Any]) -> type | None:
+    """The scalar type of a function's return annotation, which a result of that very type fits as it is; else None."""
+    try:
+        annotation = typing.get_type_hints(function).get("return")
+    except Exception:
+        return None
+    return annotation if annotation in _EXACT else None
 
 
 def type_adapter(annotation: Any) -> TypeAdapter[Any] | None:

@@ -111,6 +111,15 @@ class GroupCommit:
         events.extend(rows)
         segment.rows += len(events) - before
 
+    def add_turn(self, shard: int, rows: list[EventRow], then: Callable[[], None]) -> None:
+        """``add_events`` and ``on_durable`` in one: a turn, and what it leads to."""
+        segment = self._segment(shard)
+        segment.batch.events += rows
+        segment.callbacks.append(then)
+        segment.rows += len(rows)
+        if segment.rows >= self._rows_per_commit:
+            self._segments.append(self._new_segment())
+
     def add_opened(self, row: ExecutionRow, definition: DefinitionRow | None = None) -> None:
         """A new execution; its definition, if it may be new to the store."""
         segment = self._segment(row.shard)

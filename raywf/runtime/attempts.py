@@ -150,9 +150,7 @@ class CoroutineRunners:
             self._idle.append(wake)
             await wake
 
-    def _begin(
-        self, runner: asyncio.Task[None], attempt: Attempt, context: contextvars.Context
-    ) -> _Suspended | None:
+    def _begin(self, runner: asyncio.Task[None], attempt: Attempt, context: contextvars.Context) -> _Suspended | None:
         """The first step of an attempt. None: it never suspended, and has been reported."""
         if attempt.cancelled:
             attempt.done(None, asyncio.CancelledError())

@@ -21,7 +21,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from raywf.core import events as ev
@@ -53,6 +53,7 @@ class Commits(Protocol):
     """The commit buffer, as the host uses it. Everything here is synchronous."""
 
     def add_events(self, shard: int, rows: list[EventRow]) -> None: ...
+    def add_turn(self, shard: int, rows: list[EventRow], then: Callable[[], None]) -> None: ...
     def add_opened(self, row: ExecutionRow, definition: DefinitionRow | None) -> None: ...
     def add_changed(self, shard: int, change: StatusChange) -> None: ...
     def add_snapshot(self, shard: int, row: SnapshotRow) -> None: ...
@@ -190,12 +191,17 @@ class Host:
                 else:
                     leaving.append(effect)
             todo = following
+        closed = live.state.closed is not None
+        if rows and leaving and not closed:
+            self._note_status(live)
+            self.commits.add_turn(live.shard, rows, functools.partial(self.release, live, leaving))
+            return
         if rows:
             self.commits.add_events(live.shard, rows)
         if live.seq >= live.snapshot_at:
             keep_snapshot(self, live)
         self._note_status(live)
-        if live.is_closed:
+        if closed:
             self._closed(live, rows[-1])
         elif leaving:
             self.commits.on_durable(functools.partial(self.release, live, leaving))
@@ -259,18 +265,17 @@ class Host:
 
     # effects
 
-    def release(self, live: Live, effects: Iterable[Effect]) -> None:
+    def release(self, live: Live, effects: Sequence[Effect]) -> None:
         """Carry effects out. Their events are on disk."""
         if self.parked or self.open.get(live.id) is not live:
             return
         if not self.may_act():
             self.loop.call_later(0.1, self.release, live, effects)
             return
-        now = list(effects)
-        if len(now) > _SLICE:
-            self.loop.call_soon(self.release, live, now[_SLICE:])
-            del now[_SLICE:]
-        for effect in now:
+        if len(effects) > _SLICE:
+            self.loop.call_soon(self.release, live, effects[_SLICE:])
+            effects = effects[:_SLICE]
+        for effect in effects:
             match effect:
                 case StartAttempt(task, item, attempt):
                     if not self.draining and may_start(live.state, task, item, attempt):

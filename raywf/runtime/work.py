@@ -12,6 +12,7 @@ from raywf.config import INLINE_LIMIT
 from raywf.core.effects import StartAttempt
 from raywf.core.failures import Failure
 from raywf.core.plan import FunctionRef, Node
+from raywf.definition import values
 from raywf.definition.context import TaskContext, enter
 from raywf.errors import CodeMissing
 from raywf.runtime.attempts import Attempt, CoroutineRunners
@@ -124,7 +125,10 @@ class LocalWork:
         if not function.is_async:
             return self._start_thread(live, node, effect, function, done)
         try:
-            args, kwargs = self.arguments(live, node, effect.item)
+            if effect.item is None:
+                args, kwargs = self._arguments(live.state, node, None, None)
+            else:
+                args, kwargs = self.arguments(live, node, effect.item)
         except CodeMissing as error:  # the class of a stored value
             return self._wait_for_code(live, node, effect, error)
         except Exception as error:
@@ -285,6 +289,8 @@ class LocalWork:
         if error is None:
             if type(result) is bytes and not function.is_async:
                 outcome = result  # a thread has encoded it already
+            elif type(result) is function.exact and (small := values.encode_small(result)) is not None:
+                outcome = small
             elif _is_big(result):
                 encode = functools.partial(self._encoded, function, result)
                 self.threads.start(encode, functools.partial(self._packed, live, node, effect))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 from raywf.client.reading import Readings, open_approvals
@@ -135,6 +135,10 @@ class _Noticing(GroupCommit):
 
     def add_events(self, shard: int, rows: Iterable[EventRow]) -> None:
         super().add_events(shard, rows)
+        self.moved.set()
+
+    def add_turn(self, shard: int, rows: list[EventRow], then: Callable[[], None]) -> None:
+        super().add_turn(shard, rows, then)
         self.moved.set()
 
 

@@ -34,24 +34,10 @@ class Draft:
 
     def freeze(self) -> ExecutionState:
         old = self.state
-        if self.changes:
-            old = old._replace(**self.changes)
-        return ExecutionState(
-            old.plan,
-            self.tasks.done() if type(self.tasks) is Edited else tuple(self.tasks),
-            self.left,
-            self.active,
-            self.waiting,
-            old.started,
-            old.input,
-            old.signals,
-            old.seen,
-            self.closing,
-            old.closed,
-            old.value,
-            old.order,
-            old.undoing,
-        )
+        if self.changes or self.closing is not old.closing:
+            old = old._replace(closing=self.closing, **self.changes)
+        tasks = self.tasks.done() if type(self.tasks) is Edited else tuple(self.tasks)
+        return ExecutionState._make((old.plan, tasks, self.left, self.active, self.waiting, *old[5:]))
 
     def goes_on(self, task: int) -> bool:
         """Whether a task that has not succeeded yet may be tried again: a compensation also on the way to the end."""

@@ -76,6 +76,10 @@ class Noticing(GroupCommit):
         super().add_events(shard, rows)
         self.moved.set()
 
+    def add_turn(self, shard: int, rows: list[EventRow], then: Callable[[], None]) -> None:
+        super().add_turn(shard, rows, then)
+        self.moved.set()
+
 
 @dataclass
 class Ledger:
