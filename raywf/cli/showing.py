@@ -17,6 +17,7 @@ from raywf.cli.statuses import status_text
 from raywf.cli.tables import tasks_table
 from raywf.client.holders import Holder, holders
 from raywf.client.reading import ExecutionDescription, Readings
+from raywf.client.why import Explanation
 from raywf.core.state import CLOSED
 
 _VALUE = 300
@@ -86,6 +87,11 @@ def ask_commands(asks: tuple[Ask, ...] | list[Ask], place: Place) -> list[str]:
             commands.append(place.command("approve", execution, *which))
         commands.append(place.command("reject", execution, *(["--task", several[0].task] if len(several) > 1 else [])))
     return commands + [place.command("signal", ask.execution, ask.text, "null") for ask in asks if ask.kind == "signal"]
+
+
+def explained(found: Explanation) -> str:
+    """`raywf why`: as lines of text, with the times of this machine."""
+    return with_local_times(str(found))
 
 
 def render(shown: Shown, place: Place, console: Console, now: datetime | None = None) -> Group:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from raywf.client.engine import AsyncWorkflowEngine
 from raywf.client.handle import AsyncExecutionHandle
 from raywf.client.reading import ExecutionDescription, ExecutionSummary, HistoryEvent
+from raywf.client.why import Explanation
 from raywf.definition.model import WorkflowDefinition
 from raywf.definition.workflows import Workflow
 from raywf.errors import NotConnected
@@ -91,6 +92,10 @@ class ExecutionHandle:
 
     def describe(self) -> ExecutionDescription:
         return self._loop.call(self._async.describe())
+
+    def why(self) -> Explanation:
+        """What the execution waits for and who holds it, in words."""
+        return self._loop.call(self._async.why())
 
     def history(self) -> list[HistoryEvent]:
         return self._loop.call(self._async.history())
@@ -213,6 +218,10 @@ class WorkflowEngine:
     ) -> list[ExecutionSummary]:
         """Executions, newest first. ``after`` is the id of the last one of the page before."""
         return self._loop.call(self._async.list(status, workflow, tags, limit, after))
+
+    def why(self, execution_id: str) -> Explanation:
+        """What an execution waits for and who holds it, in words. Raises ``NotFound``."""
+        return self._loop.call(self._async.why(execution_id))
 
     def close(self) -> None:
         """Leave. With a private Ray, open executions are parked, and the next connect goes on with them."""

@@ -23,6 +23,7 @@ from raywf.client.handle import AsyncExecutionHandle, Waiting
 from raywf.client.lane import Lane
 from raywf.client.locate import Place, absolute, locate
 from raywf.client.reading import ExecutionSummary, Readings
+from raywf.client.why import Explanation, cluster_facts, explain
 from raywf.config import Settings
 from raywf.core.ids import check_execution_id, new_execution_id, shard_of
 from raywf.core.state import CLOSED
@@ -382,6 +383,11 @@ class AsyncWorkflowEngine:
     ) -> list[ExecutionSummary]:
         """Executions, newest first. ``after`` is the id of the last one of the page before."""
         return await self._readings().list(status=status, workflow=workflow, tags=tags, limit=limit, after=after)
+
+    async def why(self, execution_id: str) -> Explanation:
+        """What an execution waits for and who holds it, in words. Raises ``NotFound``."""
+        row = await self._readings().row(execution_id)
+        return await explain(self._readings(), execution_id, **await cluster_facts(self._supervisor, row.lane))
 
     def _request(
         self,

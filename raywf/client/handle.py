@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from raywf.client.reading import ExecutionDescription, HistoryEvent
+from raywf.client.why import Explanation
 
 if TYPE_CHECKING:
     from raywf.client.engine import AsyncWorkflowEngine
@@ -62,6 +63,10 @@ class AsyncExecutionHandle:
 
     async def describe(self) -> ExecutionDescription:
         return await self._engine._readings().describe(self._id)
+
+    async def why(self) -> Explanation:
+        """What the execution waits for and who holds it, in words."""
+        return await self._engine.why(self._id)
 
     async def history(self) -> list[HistoryEvent]:
         return await self._engine._readings().history(self._id)

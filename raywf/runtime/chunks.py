@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from raywf.core.chunking import Pace, calls_in_flight, chunk_size
 from raywf.core.failures import Failure
 from raywf.core.plan import FunctionRef, TaskOptions
+from raywf.core.waiting import demand, unplaceable
 from raywf.runtime.bundle import Bundle
 from raywf.runtime.code import Code
 from raywf.runtime.data import Blobs, spill
@@ -30,6 +31,8 @@ from raywf.runtime.worker import Chunk, Item
 log = logging.getLogger("raywf.chunks")
 _DATAREF = re.compile(rb'"\$t":"dataref","hash":"([0-9a-f]{64})"')
 _HOT = 32
+LOOK_S = 5.0
+"""How often it is looked whether the cluster has got what a Ray task asks for."""
 
 
 class Transport(Protocol):
@@ -37,6 +40,10 @@ class Transport(Protocol):
 
     def cpus(self) -> float:
         """CPUs in the cluster."""
+        ...
+
+    def nodes(self) -> list[dict[str, float]]:
+        """What each node of the cluster has in all, by resource."""
         ...
 
     def put(self, data: bytes) -> Any: ...
@@ -74,14 +81,20 @@ class _Kind:
         self.pace = Pace()
 
 
+def is_demanding(options: TaskOptions) -> bool:
+    """Whether a Ray task asks for more than any node has."""
+    return bool(options.num_gpus or options.memory or options.resources or (options.num_cpus or 0) > 1)
+
+
 class _Flight:
-    __slots__ = ("calls", "kind", "number", "ref")
+    __slots__ = ("calls", "kind", "number", "ref", "settled")
 
     def __init__(self, kind: _Kind, calls: list[RemoteCall], number: int) -> None:
         self.kind = kind
         self.calls = calls
         self.number = number
         self.ref: Any = None
+        self.settled = False
 
 
 class ChunkDispatcher:
@@ -182,9 +195,25 @@ class ChunkDispatcher:
             call.begun = True
             call.state = flight
         kind.flying += 1
+        if is_demanding(kind.options):
+            self._look_for_place(flight)
         task = self._loop.create_task(self._land(flight))
         self._tasks.add(task)
         task.add_done_callback(self._landed)
+
+    def _look_for_place(self, flight: _Flight) -> None:
+        """Ray keeps a task that no node can take, and says nothing. We do, for as long as it is so."""
+        if flight.settled:
+            return
+        why = unplaceable(demand(flight.calls[0].node), self.transport.nodes())
+        words = (
+            None if why is None else f"resources: no node of the Ray cluster can take {flight.calls[0].node.id}: {why}"
+        )
+        for call in flight.calls:
+            if words is not None or (call.live.missing or "").startswith("resources: "):
+                self.host.note_missing(call.live, words)
+        if words is not None:
+            self._loop.call_later(LOOK_S, self._look_for_place, flight)
 
     def _sent_by_value(self, function: FunctionRef) -> Any:
         """The pickled functions that a by-value function travels with, as an object that is stored once."""
@@ -230,6 +259,7 @@ class ChunkDispatcher:
             for call, outcome in zip(flight.calls, outcomes, strict=True):
                 self._report(call, outcome)
         finally:
+            flight.settled = True
             kind.flying -= 1
             self._pump_soon()
 

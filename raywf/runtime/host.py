@@ -259,7 +259,8 @@ class Host:
             self._child_ended(parent, task, item, live)
 
     def note_missing(self, live: Live, missing: str | None) -> None:
-        """Say (or say no longer) that an execution waits for code that is not here."""
+        """Say (or say no longer) that an execution waits for something its history does not tell of, as ``kind: words``:
+        code that is not here, resources that no node has."""
         live.missing = missing
         self._note_status(live)
 

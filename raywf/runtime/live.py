@@ -81,7 +81,7 @@ def wake_at(live: Live) -> float | None:
 def words(live: Live) -> str | None:
     """What a waiting execution waits for, in words."""
     if live.missing is not None and not live.is_closed:
-        return f"code: {live.missing}"
+        return live.missing
     if live.state.status is not ExecutionStatus.WAITING:
         return None
     parts = []

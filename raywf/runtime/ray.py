@@ -224,6 +224,11 @@ def alive_nodes() -> list[str]:
     return [node["NodeID"] for node in ray.nodes() if node["Alive"]]
 
 
+def node_resources() -> list[dict[str, float]]:
+    """What each live node has in all, by resource."""
+    return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]
+
+
 def this_node() -> str:
     return str(ray.get_runtime_context().get_node_id())
 
@@ -264,6 +269,9 @@ class RayTransport:
             self._cpus = float(ray.cluster_resources().get("CPU", 1.0)) or 1.0
             self._asked_at = now
         return self._cpus
+
+    def nodes(self) -> list[dict[str, float]]:
+        return node_resources()
 
     def put(self, data: bytes) -> Any:
         return ray.put(data)

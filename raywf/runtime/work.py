@@ -219,7 +219,7 @@ class LocalWork:
     def _wait_for_code(self, live: Live, node: Node, effect: StartAttempt, error: CodeMissing) -> Missing:
         missing = Missing(live, node, effect)
         self.missing.append(missing)
-        self.loop.call_soon(self.host.note_missing, live, str(error))
+        self.loop.call_soon(self.host.note_missing, live, f"code: {error}")
         return missing
 
     def code_came(self) -> None:

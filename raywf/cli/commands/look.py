@@ -103,6 +103,24 @@ def show(
     say("", "next:", *(f"  {each}" for each in showing.next_commands(shown, place)), console=console)
 
 
+def why(
+    execution: Execution,
+    as_json: AsJson = False,
+    store: Store = None,
+    namespace: Namespace = "default",
+) -> None:
+    """Say in words what an execution waits for, who has to act, and who holds it."""
+    from raywf.cli.output import write_json, write_text
+    from raywf.cli.showing import explained
+    from raywf.client.why import explain
+
+    found = reading(place_of(store, namespace), lambda readings: explain(readings, execution))
+    if as_json:
+        write_json(found)
+        return
+    write_text(explained(found))
+
+
 def history(
     execution: Execution,
     after: Annotated[int, typer.Option(min=0, metavar="SEQ", help="Only events after this number.")] = 0,

@@ -99,11 +99,11 @@ class FilledStore:
         self._call(write)
         return state
 
-    def hold(self, lane: str = LANE, ray_address: str = "127.0.0.1:6379") -> None:
+    def hold(self, lane: str = LANE, ray_address: str = "127.0.0.1:6379", expires_in_s: float = 600.0) -> None:
         """A live engine holds the store: this process, which has more than a minute to live."""
         spec = ActorSpec(self.url, "default", lane, Bundle((), "h", "project"), 0, 1, 3.0, ray_address, "space")
         owner = OwnerRow("live", lane, socket.gethostname(), os.getpid(), spec.to_json(), time.time(), 0.0, False)
-        self._call(lambda journal: journal.claim(owner, range(256), 600.0))
+        self._call(lambda journal: journal.claim(owner, range(256), expires_in_s))
 
     def inbox(self) -> list[InboxRow]:
         found: list[InboxRow] = self._call(lambda journal: journal.inbox(LANE, 0))

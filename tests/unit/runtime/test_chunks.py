@@ -18,6 +18,7 @@ from raywf.core.failures import Failure
 from raywf.core.plan import FunctionRef, Node, NodeKind, TaskOptions
 from raywf.definition import values
 from raywf.errors import StoreUnavailable
+from raywf.runtime import chunks
 from raywf.runtime.bundle import Bundle
 from raywf.runtime.chunks import ChunkDispatcher, Transport, WorkerDied
 from raywf.runtime.clock import SystemClock
@@ -63,9 +64,13 @@ class FakeRay:
         self.worker = worker
         self.number_of_cpus = cpus
         self.refuse: Exception | None = None
+        self.resources = [{"CPU": cpus}]
 
     def cpus(self) -> float:
         return self.number_of_cpus
+
+    def nodes(self) -> list[dict[str, float]]:
+        return self.resources
 
     def put(self, data: bytes) -> Any:
         self.stored.append(data)
@@ -100,6 +105,10 @@ class Host:
     def ended(self, live: Any, task: int, item: int | None, attempt: int, outcome: Any) -> None:
         self.told.append((f"{live.name}", outcome))
 
+    def note_missing(self, live: Any, missing: str | None) -> None:
+        live.missing = missing
+        self.told.append((f"{live.name}", missing))
+
     def lost(self, live: Any, task: int, item: int | None, attempt: int, reason: str, *, counted: bool = True) -> None:
         self.told.append((f"{live.name}", f"lost: {reason}"))
 
@@ -122,7 +131,7 @@ class Bench:
              function: FunctionRef = FUNCTION, arg: bytes | None = None) -> RemoteCall:  # fmt: skip
         node = Node(0, name, NodeKind.CALL, function=function, options=options)
         state = SimpleNamespace(plan=SimpleNamespace(nodes=[node]))
-        live: Any = SimpleNamespace(name=name, row=SimpleNamespace(priority=priority), state=state)
+        live: Any = SimpleNamespace(name=name, row=SimpleNamespace(priority=priority), state=state, missing=None)
         call = RemoteCall(live, node, StartAttempt(0, None, 1, isolated), function)
         call.args, call.context = [arg or values.encode(name)], ("x", name, 1, f"x/{name}", None)
         self.dispatcher.submit(call)
@@ -490,3 +499,21 @@ def test_a_task_that_always_kills_its_worker_is_lost_three_times_and_then_fails(
     assert "died 3 times with it, the last time alone in a process" in message
     assert RUNS == {5: 3}
     assert kinds.count("attempt_lost deadly") == 2
+
+
+async def test_a_task_that_no_node_can_take_says_so_until_one_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "LOOK_S", 0.0)
+    bench = Bench(cpus=2)
+    bench.call("train", options=TaskOptions(runs_on="ray", num_gpus=1.0))
+    await turns()
+    words = (
+        "resources: no node of the Ray cluster can take train: it asks for GPU 1, and the node with most of it has 0"
+    )
+    assert bench.host.told[0] == ("train", words)
+    bench.ray.resources.append({"CPU": 2.0, "GPU": 1.0})
+    await turns()
+    assert bench.host.told[-1] == ("train", None)
+    told = len(bench.host.told)
+    await turns()
+    assert len(bench.host.told) == told
+    bench.ray.calls[0].answer(1.0)
