@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from raywf.core.admission import Blocked, Rule, Slot
+
 
 class EventRow(NamedTuple):
     """One history event in the journal. ``key`` is the execution's, ``seq`` counts from 1 without gaps, ``by`` is who
@@ -122,6 +124,39 @@ class OwnerRow(NamedTuple):
     started_at: float
     expires_at: float
     released: bool
+
+
+class LimitRow(NamedTuple):
+    """A limit as the store knows it. ``by`` is who set it by hand; None: a definition declared it, and the next one may
+    declare it otherwise."""
+
+    namespace: str
+    name: str
+    rule: Rule
+    by: str | None
+
+
+class Admission(NamedTuple):
+    """What ``admit`` answers: the ids of its owner that hold their slots now, why others wait, and when time alone
+    admits somebody."""
+
+    held: frozenset[str]
+    blocked: Mapping[str, Blocked]
+    look_at: float | None
+
+
+class ScheduleRow(NamedTuple):
+    """A schedule. ``spec`` is JSON (what starts, and when); ``next_at`` the instant of the next firing, infinite when
+    there is none; ``last`` the id of the execution that was started last. Lane and shard say whose lease fires it."""
+
+    namespace: str
+    id: str
+    lane: str
+    shard: int
+    spec: bytes
+    next_at: float
+    paused: bool
+    last: str | None
 
 
 class AggregatorRow(NamedTuple):
@@ -248,6 +283,18 @@ class Reader(Protocol):
         """What it was told of some items, in order of ``seq``."""
         ...
 
+    async def limits(self, namespace: str) -> list[LimitRow]:
+        """Every limit that was declared or set, by name."""
+        ...
+
+    async def slots(self, namespace: str) -> list[Slot]:
+        """Who holds and who waits for what limits allow, of owners that live; in the order in which they asked."""
+        ...
+
+    async def schedules(self, namespace: str) -> list[ScheduleRow]:
+        """Every schedule, by id."""
+        ...
+
     async def facts(self) -> StoreFacts: ...
 
     async def close(self) -> None: ...
@@ -258,6 +305,22 @@ class Inbox(Protocol):
 
     async def send(self, row: InboxRow) -> bool:
         """Store a command (its ``id`` is ignored and given by the store). False: ``command_id`` was there already."""
+        ...
+
+    async def set_limit(self, row: LimitRow) -> None:
+        """Set a limit by hand: from now on what definitions declare for it does not count."""
+        ...
+
+    async def drop_limit(self, namespace: str, name: str) -> bool:
+        """Forget what was set; the next use of a declared limit declares it again. False: there was none."""
+        ...
+
+    async def put_schedule(self, row: ScheduleRow) -> None:
+        """Store a schedule, in the place of one with the same id."""
+        ...
+
+    async def drop_schedule(self, namespace: str, id: str) -> bool:
+        """Forget a schedule. False: there was none."""
         ...
 
 
@@ -309,6 +372,22 @@ class Journal(Reader, Inbox, Protocol):
     async def next_wake(self, lane: str, shards: Sequence[int], after: float) -> float | None:
         """The earliest ``wake_at`` later than ``after`` of what is asleep in these shards; infinite where only somebody
         can wake it, None where nothing is asleep."""
+        ...
+
+    async def admit(
+        self, namespace: str, owner: str, asks: Sequence[Slot], done: Sequence[str], declared: Sequence[LimitRow]
+    ) -> Admission:
+        """Give up the slots ``done``, ask for ``asks`` (those asked before are known), and decide who starts now
+        (``core.admission``): one transaction, so that it holds whoever else asks. Slots of owners that are gone lapse.
+        ``declared`` limits take the place of declared ones, not of those that were set by hand."""
+        ...
+
+    async def due_schedules(self, lane: str, shards: Sequence[int], until: float) -> list[ScheduleRow]:
+        """Schedules of these shards that are not paused and whose time has come, earliest first."""
+        ...
+
+    async def advance_schedule(self, row: ScheduleRow, next_at: float, last: str | None) -> bool:
+        """Move a schedule on. False, and nothing is changed, when it is no longer as ``row`` says."""
         ...
 
     async def inbox(self, lane: str, after: int, limit: int = 1000) -> list[InboxRow]:

@@ -12,10 +12,13 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
+from raywf.core.admission import Meter, Slot
 from raywf.errors import LeaseLost, StoreUnavailable
+from raywf.journal.admitting import Book, turn
 from raywf.journal.clock import SystemClock
 from raywf.journal.conflicts import KeysTaken
 from raywf.ports import (
+    Admission,
     AggregatorRow,
     Batch,
     Clock,
@@ -24,8 +27,10 @@ from raywf.ports import (
     EvidenceRow,
     ExecutionRow,
     InboxRow,
+    LimitRow,
     Loaded,
     OwnerRow,
+    ScheduleRow,
     SnapshotRow,
     StatusChange,
     StoreFacts,
@@ -48,6 +53,10 @@ class MemoryStore:
     sent: int = 0
     aggregators: dict[int, AggregatorRow] = field(default_factory=dict)
     evidence: dict[int, dict[int, EvidenceRow]] = field(default_factory=dict)
+    limits: dict[tuple[str, str], LimitRow] = field(default_factory=dict)
+    slots: dict[str, dict[str, Slot]] = field(default_factory=dict)
+    meters: dict[str, dict[Meter, float]] = field(default_factory=dict)
+    schedules: dict[tuple[str, str], ScheduleRow] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
 
@@ -165,6 +174,21 @@ class MemoryJournal:
         wanted = frozenset(items)
         return [row for row in await self.evidence(aggregator) if row.item in wanted]
 
+    async def limits(self, namespace: str) -> list[LimitRow]:
+        store = self._open()
+        with store.lock:
+            return sorted(row for row in store.limits.values() if row.namespace == namespace)
+
+    async def slots(self, namespace: str) -> list[Slot]:
+        store = self._open()
+        with store.lock:
+            return sorted(self._living(namespace).values(), key=lambda slot: (slot.asked_at, slot.id))
+
+    async def schedules(self, namespace: str) -> list[ScheduleRow]:
+        store = self._open()
+        with store.lock:
+            return sorted(row for row in store.schedules.values() if row.namespace == namespace)
+
     async def facts(self) -> StoreFacts:
         self._open()
         return StoreFacts(self._url, 0, "memory", {"shards": "256"})
@@ -189,6 +213,66 @@ class MemoryJournal:
         store = self._open()
         with store.lock:
             return list(islice((row for row in store.inbox if row.lane == lane and row.id > after), limit))
+
+    # -- limits and schedules ------------------------------------------------------------------------------------
+
+    async def set_limit(self, row: LimitRow) -> None:
+        store = self._open()
+        with store.lock:
+            store.limits[row.namespace, row.name] = row
+
+    async def drop_limit(self, namespace: str, name: str) -> bool:
+        store = self._open()
+        with store.lock:
+            return store.limits.pop((namespace, name), None) is not None
+
+    async def put_schedule(self, row: ScheduleRow) -> None:
+        store = self._open()
+        with store.lock:
+            store.schedules[row.namespace, row.id] = row
+
+    async def drop_schedule(self, namespace: str, id: str) -> bool:
+        store = self._open()
+        with store.lock:
+            return store.schedules.pop((namespace, id), None) is not None
+
+    async def due_schedules(self, lane: str, shards: Sequence[int], until: float) -> list[ScheduleRow]:
+        store, wanted = self._open(), set(shards)
+        with store.lock:
+            rows = [
+                row
+                for row in store.schedules.values()
+                if row.lane == lane and row.shard in wanted and not row.paused and row.next_at <= until
+            ]
+            return sorted(rows, key=lambda row: (row.next_at, row.id))
+
+    async def advance_schedule(self, row: ScheduleRow, next_at: float, last: str | None) -> bool:
+        store = self._open()
+        with store.lock:
+            if store.schedules.get((row.namespace, row.id)) != row:
+                return False
+            store.schedules[row.namespace, row.id] = row._replace(next_at=next_at, last=last)
+            return True
+
+    async def admit(
+        self, namespace: str, owner: str, asks: Sequence[Slot], done: Sequence[str], declared: Sequence[LimitRow]
+    ) -> Admission:
+        store = self._open()
+        with store.lock:
+            limits = {row.name: row for row in store.limits.values() if row.namespace == namespace}
+            meters = store.meters.setdefault(namespace, {})
+            book = Book(limits, self._living(namespace), meters)
+            changes = turn(book, owner, asks, done, declared, self._clock.now())
+            store.limits.update({(namespace, row.name): row for row in changes.limits})
+            store.slots[namespace] = book.slots
+            meters.update(changes.meters)
+            return changes.answer
+
+    def _living(self, namespace: str) -> dict[str, Slot]:
+        """The slots of owners that live: others count no more."""
+        store, now = self._open(), self._clock.now()
+        slots = store.slots.get(namespace, {})
+        return {id_: slot for id_, slot in slots.items() if _is_live(store, slot.owner, now)}
 
     # -- leases --------------------------------------------------------------------------------------------------
 

@@ -11,10 +11,11 @@ from raywf.journal.sqlite import SqliteJournal
 from raywf.ports import Clock, Journal
 from raywf.testing.evidence_contract import EvidenceContract
 from raywf.testing.journal_contract import JournalContract
+from raywf.testing.limits_contract import LimitsContract, SchedulesContract
 from raywf.testing.sleeping_contract import SleepingContract
 
 
-class TestSqlite(JournalContract, SleepingContract, EvidenceContract):
+class TestSqlite(JournalContract, SleepingContract, EvidenceContract, LimitsContract, SchedulesContract):
     @pytest.fixture
     def opened(self, tmp_path: Path) -> Callable[[Clock], Journal]:
         return lambda clock: SqliteJournal(tmp_path / "store.db", clock=clock)

@@ -10,16 +10,17 @@ from pathlib import Path
 
 import apsw
 
+from raywf.core.admission import Slot
 from raywf.errors import StoreUnavailable
 from raywf.journal.clock import SystemClock
 from raywf.journal.hosts import this_machine
-from raywf.journal.sqlite import rows, transactions
+from raywf.journal.sqlite import limits, rows, transactions
 from raywf.journal.sqlite.errors import explained
 from raywf.journal.sqlite.files import connect_client, connect_owner, metadata
 from raywf.journal.sqlite.queries import query
 from raywf.journal.sqlite.reader import SqliteReader
 from raywf.journal.sqlite.writer import Writer
-from raywf.ports import Batch, Clock, InboxRow, Loaded, OwnerRow, SnapshotRow
+from raywf.ports import Admission, Batch, Clock, InboxRow, LimitRow, Loaded, OwnerRow, ScheduleRow, SnapshotRow
 
 _PER_LOAD = 500
 
@@ -39,6 +40,18 @@ class SqliteInbox(SqliteReader):
 
     async def send(self, row: InboxRow) -> bool:
         return await self._writer.run(lambda db: transactions.send(db, row))
+
+    async def set_limit(self, row: LimitRow) -> None:
+        await self._writer.run(lambda db: limits.set_limit(db, row))
+
+    async def drop_limit(self, namespace: str, name: str) -> bool:
+        return await self._writer.run(lambda db: limits.drop(db, "drop_limit", namespace, name))
+
+    async def put_schedule(self, row: ScheduleRow) -> None:
+        await self._writer.run(lambda db: limits.put_schedule(db, row))
+
+    async def drop_schedule(self, namespace: str, id: str) -> bool:
+        return await self._writer.run(lambda db: limits.drop(db, "drop_schedule", namespace, id))
 
     async def close(self) -> None:
         await super().close()  # first: the last connection folds the log into the file, and a reader cannot
@@ -106,6 +119,22 @@ class SqliteJournal(SqliteInbox):
         asked = {"lane": lane, "shards": rows.as_json(list(shards)), "after": after}
         found = await self._select("next_wake", asked, lambda row: None if row[0] is None else float(row[0]))
         return found[0]
+
+    async def slots(self, namespace: str) -> list[Slot]:
+        return await self._select("live_slots", {"namespace": namespace, "now": self._clock.now()}, limits.slot)
+
+    async def admit(
+        self, namespace: str, owner: str, asks: Sequence[Slot], done: Sequence[str], declared: Sequence[LimitRow]
+    ) -> Admission:
+        now = self._clock.now()
+        return await self._writer.run(lambda db: limits.admit(db, namespace, owner, asks, done, declared, now))
+
+    async def due_schedules(self, lane: str, shards: Sequence[int], until: float) -> list[ScheduleRow]:
+        asked = {"lane": lane, "until": until, "shards": rows.as_json(list(shards))}
+        return await self._select("due_schedules", asked, limits.schedule)
+
+    async def advance_schedule(self, row: ScheduleRow, next_at: float, last: str | None) -> bool:
+        return await self._writer.run(lambda db: limits.advance_schedule(db, row, next_at, last))
 
     async def inbox(self, lane: str, after: int, limit: int = 1000) -> list[InboxRow]:
         asked = {"lane": lane, "after": after, "limit": limit}

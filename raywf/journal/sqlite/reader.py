@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import apsw
 
+from raywf.core.admission import Slot
 from raywf.errors import StoreUnavailable
 from raywf.journal.filesystems import filesystem_of
-from raywf.journal.sqlite import rows
+from raywf.journal.sqlite import limits, rows
 from raywf.journal.sqlite.errors import explain, explained
 from raywf.journal.sqlite.files import connect_reader, metadata
 from raywf.journal.sqlite.migrations import format_of
 from raywf.journal.sqlite.queries import query
-from raywf.ports import AggregatorRow, DefinitionRow, EventRow, EvidenceRow, ExecutionRow, OwnerRow, StoreFacts
+from raywf.ports import (
+    AggregatorRow,
+    DefinitionRow,
+    EventRow,
+    EvidenceRow,
+    ExecutionRow,
+    LimitRow,
+    OwnerRow,
+    ScheduleRow,
+    StoreFacts,
+)
 
 T = TypeVar("T")
 _TRIES = 60
@@ -98,6 +110,15 @@ class SqliteReader:
     async def evidence_of(self, aggregator: int, items: Sequence[str]) -> list[EvidenceRow]:
         asked = {"aggregator": aggregator, "items": rows.as_json(list(items))}
         return await self._select("evidence_of", asked, EvidenceRow._make)
+
+    async def limits(self, namespace: str) -> list[LimitRow]:
+        return await self._select("limits", {"namespace": namespace}, limits.limit)
+
+    async def slots(self, namespace: str) -> list[Slot]:
+        return await self._select("live_slots", {"namespace": namespace, "now": time.time()}, limits.slot)
+
+    async def schedules(self, namespace: str) -> list[ScheduleRow]:
+        return await self._select("schedules", {"namespace": namespace}, limits.schedule)
 
     async def facts(self) -> StoreFacts:
         return await self._read(self._facts)

@@ -13,10 +13,11 @@ from raywf.journal.memory import MemoryJournal, forget
 from raywf.ports import Clock, Journal
 from raywf.testing.evidence_contract import EvidenceContract
 from raywf.testing.journal_contract import JournalContract, a_command
+from raywf.testing.limits_contract import LimitsContract, SchedulesContract
 from raywf.testing.sleeping_contract import SleepingContract
 
 
-class TestMemory(JournalContract, SleepingContract, EvidenceContract):
+class TestMemory(JournalContract, SleepingContract, EvidenceContract, LimitsContract, SchedulesContract):
     @pytest.fixture
     def opened(self) -> Callable[[Clock], Journal]:
         name = uuid.uuid4().hex

@@ -218,3 +218,65 @@ WHERE aggregator = :aggregator AND seq > :after ORDER BY seq LIMIT :limit;
 -- name: evidence_of
 SELECT aggregator, seq, item, at, body FROM evidence
 WHERE aggregator = :aggregator AND item IN (SELECT value FROM json_each(:items)) ORDER BY seq;
+
+-- name: limits
+SELECT namespace, name, rule, by FROM limits WHERE namespace = :namespace ORDER BY name;
+
+-- name: set_limit
+INSERT INTO limits (namespace, name, rule, by) VALUES (?, ?, ?, ?)
+ON CONFLICT (namespace, name) DO UPDATE SET rule = excluded.rule, by = excluded.by;
+
+-- name: drop_limit
+DELETE FROM limits WHERE namespace = ? AND name = ?;
+
+-- name: every_slot
+SELECT id, owner, priority, asked_at, claims, held_at, execution, task FROM slots WHERE namespace = :namespace;
+
+-- name: live_slots
+SELECT id, owner, priority, asked_at, claims, held_at, execution, task FROM slots
+WHERE namespace = :namespace
+  AND owner IN (SELECT owner FROM owners WHERE released = 0 AND expires_at > :now)
+ORDER BY asked_at, id;
+
+-- name: drop_lapsed_slots
+-- A slot is a lease: it counts while its owner lives.
+DELETE FROM slots WHERE namespace = :namespace
+  AND owner NOT IN (SELECT owner FROM owners WHERE released = 0 AND expires_at > :now);
+
+-- name: drop_slots
+DELETE FROM slots WHERE namespace = :namespace AND id IN (SELECT value FROM json_each(:ids));
+
+-- name: put_slot
+INSERT INTO slots (namespace, id, owner, priority, asked_at, claims, held_at, execution, task)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (namespace, id) DO UPDATE SET
+    owner = excluded.owner, priority = excluded.priority, asked_at = excluded.asked_at, claims = excluded.claims,
+    held_at = excluded.held_at, execution = excluded.execution, task = excluded.task;
+
+-- name: meters
+SELECT name, key, kind, value FROM meters WHERE namespace = :namespace;
+
+-- name: put_meter
+INSERT INTO meters (namespace, name, key, kind, value) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (namespace, name, key, kind) DO UPDATE SET value = excluded.value;
+
+-- name: schedules
+SELECT namespace, id, lane, shard, spec, next_at, paused, last FROM schedules WHERE namespace = :namespace ORDER BY id;
+
+-- name: due_schedules
+SELECT namespace, id, lane, shard, spec, next_at, paused, last FROM schedules
+WHERE lane = :lane AND paused = 0 AND next_at <= :until AND shard IN (SELECT value FROM json_each(:shards))
+ORDER BY next_at, id;
+
+-- name: put_schedule
+INSERT INTO schedules (namespace, id, lane, shard, spec, next_at, paused, last) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (namespace, id) DO UPDATE SET
+    lane = excluded.lane, shard = excluded.shard, spec = excluded.spec, next_at = excluded.next_at,
+    paused = excluded.paused, last = excluded.last;
+
+-- name: advance_schedule
+UPDATE schedules SET next_at = :next_at, last = :last
+WHERE namespace = :namespace AND id = :id AND spec = :spec AND next_at = :seen AND paused = 0;
+
+-- name: drop_schedule
+DELETE FROM schedules WHERE namespace = ? AND id = ?;
