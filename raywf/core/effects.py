@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 
-@dataclass(frozen=True, slots=True)
-class StartAttempt:
-    """Run the task's function. ``isolated``: alone in a process, because earlier attempts died with theirs."""
+class StartAttempt(NamedTuple):
+    """Run the task's function. ``isolated``: alone in a process, because earlier attempts died with theirs. (A named
+    tuple, because one is made for every attempt.)"""
 
     task: int
     item: int | None

@@ -148,14 +148,15 @@ def is_current(state: ExecutionState, task: int, item: int | None, attempt: int)
     """Whether the outcome of this attempt is still wanted."""
     if state.closed is not None:
         return False
-    current = task_at(state, task, item)
-    return current.status in OPEN and current.attempt == attempt
+    current = state.tasks[task] if item is None else task_at(state, task, item)
+    return current.attempt == attempt and current.status in OPEN
 
 
 def may_start(state: ExecutionState, task: int, item: int | None, attempt: int) -> bool:
     """Whether this attempt is still to begin: it counts, and its execution lets new things start."""
-    closing = state.closing is not None and state.plan.nodes[task].undoes is None
-    return not closing and is_current(state, task, item, attempt)
+    if state.closing is not None and state.plan.nodes[task].undoes is None:
+        return False
+    return is_current(state, task, item, attempt)
 
 
 def _apply(draft: Draft, event: Event) -> None:

@@ -45,6 +45,9 @@ log = logging.getLogger("raywf.host")
 _SLICE = 500
 """Effects carried out in one go: the 50,000 of a wide fan-out must not hold up everybody else's."""
 
+_new = tuple.__new__
+"""A named tuple made without its constructor's own call: one is made for every event."""
+
 STARTED_AFTER_S = 0.02
 """An attempt that runs longer than this leaves an ``AttemptStarted`` in the history."""
 
@@ -192,15 +195,16 @@ class Host:
                     leaving.append(effect)
             todo = following
         closed = live.state.closed is not None
-        if rows and leaving and not closed:
-            self._note_status(live)
+        runs_on = live.status == "running" and _only_runs(live.state) and live.missing is None
+        if runs_on and rows and leaving and live.seq < live.snapshot_at:  # nothing to say but what happened
             self.commits.add_turn(live.shard, rows, functools.partial(self.release, live, leaving))
             return
         if rows:
             self.commits.add_events(live.shard, rows)
         if live.seq >= live.snapshot_at:
             keep_snapshot(self, live)
-        self._note_status(live)
+        if not runs_on:
+            self._note_status(live)
         if closed:
             self._closed(live, rows[-1])
         elif leaving:
@@ -209,7 +213,7 @@ class Host:
     def _step(self, live: Live, event: ev.Event, by: str | None, rows: list[EventRow]) -> Iterable[Effect]:
         live.state, effects = step(live.state, event)
         live.seq += 1
-        rows.append(EventRow(live.key, live.seq, self.clock.now(), by, *to_record(event)))
+        rows.append(_new(EventRow, (live.key, live.seq, self.clock.now(), by, *to_record(event))))
         return effects
 
     def _evaluate(self, live: Live, task: int, rows: list[EventRow]) -> Iterable[Effect]:
@@ -335,12 +339,13 @@ class Host:
     def ended(self, live: Live, task: int, item: int | None, attempt: int, outcome: bytes | Failure | None) -> None:
         """An attempt ended: with an encoded value, with a failure, or (None) because it was cancelled."""
         handle = self._landed(live, task, item)
-        node = live.state.plan.nodes[task]
+        state = live.state
+        node = state.plan.nodes[task]
         if node.options.timeout is not None:
             self._timers.disarm((live.id, task, item, "timeout"))
-        if self.parked or self.open.get(live.id) is not live or not is_current(live.state, task, item, attempt):
+        if self.parked or self.open.get(live.id) is not live or not is_current(state, task, item, attempt):
             return
-        where = address(live, task, item)
+        where = node.id if item is None else item_address(node.id, item)
         self.telemetry.attempt_ended(live, where, attempt, outcome, getattr(handle, "queued_at", live.row.created_at))
         if isinstance(outcome, bytes):
             self.turn(live, ev.TaskCompleted(where, attempt, outcome))
@@ -573,6 +578,11 @@ class Host:
         if self._recorder is not None:
             self._recorder.cancel()
         return list(self.open.values())
+
+
+def _only_runs(state: ExecutionState) -> bool:
+    """Whether the status is plainly ``running``."""
+    return not state.waiting and state.closed is None and not state.undoing and state.started
 
 
 def address(live: Live, task: int, item: int | None) -> str:

@@ -34,7 +34,7 @@ def completed(state: ExecutionState, event: TaskCompleted) -> tuple[ExecutionSta
     if current != first or event.attempt != 1:
         return None
     after, effects, active = list(tasks), [], state.active - 1
-    after[task] = TaskState(TaskStatus.COMPLETED, 0, 1, 0, 0, event.value)
+    after[task] = _new(TaskState, (TaskStatus.COMPLETED, 0, 1, 0, 0, event.value, *_REST))
     for dependent in node.dependents:
         waiting = after[dependent]
         if waiting.status is not TaskStatus.PENDING:
@@ -49,8 +49,10 @@ def completed(state: ExecutionState, event: TaskCompleted) -> tuple[ExecutionSta
         active += 1
         effects.append(StartAttempt(dependent, None, 1))
     left = state.left - 1
-    moved = ExecutionState._make((plan, tuple(after), left, active, *state[4:]))
+    moved = _new(ExecutionState, (plan, tuple(after), left, active, *state[4:]))
     return moved, (Close(),) if left == 0 else tuple(effects)
 
 
 _RUNNING = TaskState(TaskStatus.RUNNING, attempt=1)
+_REST = _READY[6:]
+_new = tuple.__new__  # without the constructor's own call: this is made for every event
