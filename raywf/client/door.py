@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, TypeVar
 
+from raywf.client.aggregators import Aggregator
 from raywf.client.engine import AsyncWorkflowEngine
 from raywf.client.handle import AsyncExecutionHandle
 from raywf.client.reading import ExecutionDescription, ExecutionSummary, HistoryEvent
@@ -222,6 +223,10 @@ class WorkflowEngine:
     def why(self, execution_id: str) -> Explanation:
         """What an execution waits for and who holds it, in words. Raises ``NotFound``."""
         return self._loop.call(self._async.why(execution_id))
+
+    def aggregator(self, name: str, *, strategy: str = "auto", accept_at: float = 0.7) -> Aggregator:
+        """The aggregator of that name: merges answers and learns how far to trust each source. Raises ``InvalidInput``."""
+        return Aggregator(self._async.aggregator(name, strategy=strategy, accept_at=accept_at), self._loop)
 
     def close(self) -> None:
         """Leave. With a private Ray, open executions are parked, and the next connect goes on with them."""

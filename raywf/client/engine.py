@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any
 
+from raywf.client.aggregators import AsyncAggregator, start_aggregator
 from raywf.client.checks import check_deadline, check_priority, check_tags
 from raywf.client.commands import Commands
 from raywf.client.handle import AsyncExecutionHandle, Waiting
@@ -72,6 +73,7 @@ class AsyncWorkflowEngine:
         self._sent: dict[str, bytes] = {}
         self._prepared: set[str] = set()
         self._leaving: set[asyncio.Task[None]] = set()
+        self._aggregators: dict[str, Any] = {}
         self._bundle = current_bundle()
         self._closed = False
         self.store = self._settings.store
@@ -546,6 +548,22 @@ class AsyncWorkflowEngine:
             if lane is not None and await lane.watch(execution_id):
                 return
         await self._look([execution_id])
+
+    # aggregators
+
+    def aggregator(self, name: str, *, strategy: str = "auto", accept_at: float = 0.7) -> AsyncAggregator:
+        """The aggregator of that name: merges answers and learns how far to trust each source. Raises ``InvalidInput``."""
+        self._check_open()
+        return AsyncAggregator(self, name, strategy, accept_at, self._clock)
+
+    def _aggregator_actor(self, name: str) -> Any:
+        if name not in self._aggregators:
+            assert self._place is not None
+            self._aggregators[name] = start_aggregator(self._place, self.store, self.namespace, name)
+        return self._aggregators[name]
+
+    def _forget_aggregator(self, name: str) -> None:
+        self._aggregators.pop(name, None)
 
     def _poke(self, execution_id: str) -> None:
         for lane in self._lanes.values():

@@ -61,3 +61,12 @@ def isolated_execution(lane: str) -> str | None:
 def lane_of(namespace: str, project: str, isolated: str | None = None) -> str:
     """The lane of a project's executions: whose actors hold them. An isolated execution has a lane of its own."""
     return f"{namespace}/{project}" + (f"/{isolated}" if isolated else "")
+
+
+def aggregator_lane(namespace: str, name: str) -> str:
+    """The lane of an aggregator's evidence: whose actor writes it."""
+    return f"{namespace}/@aggregator/{name}"
+
+
+def is_aggregator(lane: str) -> bool:
+    return lane.split("/")[1:2] == ["@aggregator"]

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from raywf.errors import RaywfError, StoreUnavailable
 from raywf.ports import Clock, Entropy, OwnerRow, Reader
 from raywf.runtime.service import FINISHED
-from raywf.runtime.spec import ActorSpec
+from raywf.runtime.spec import ActorSpec, is_aggregator
 
 log = logging.getLogger("raywf.supervisor")
 DRAIN_S = 10.0
@@ -249,6 +249,8 @@ class Supervisor:
             spec = ActorSpec.from_json(row.spec)
         except (ValueError, KeyError, TypeError):
             return None
+        if is_aggregator(spec.lane):
+            return None  # Ray restarts those
         return spec if spec.ray_namespace == self.ray_namespace and spec.namespace == self.namespace else None
 
     async def _adopt_one(self, spec: ActorSpec) -> None:

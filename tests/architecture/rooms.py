@@ -81,7 +81,7 @@ HOUSE: dict[str, Room] = {
     "journal": _room("core errors config ports telemetry", "apsw asyncpg tenacity pydantic"),
     "providers": _room("core errors config ports telemetry", "httpx httpx_aiohttp aiohttp tenacity pydantic"),
     "runtime": _room(
-        "core errors config ports telemetry definition",
+        "core errors config ports telemetry definition aggregation",
         "pydantic tenacity cloudpickle",
         lazily="pyarrow numpy jsonschema",
     ),

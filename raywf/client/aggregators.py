@@ -1,0 +1,323 @@
+"""Handles of aggregators: what sources said, from wherever it comes, to the one actor that learns from it."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import hashlib
+import os
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic_core import from_json, to_json
+
+from raywf.aggregation import AggregateResult, Candidate, ResultAggregator
+from raywf.aggregation.evidence import Dossier, Said, Standing, Trust, Truth, check_item
+from raywf.aggregation.insights import Insight, insights
+from raywf.definition import values
+from raywf.errors import InvalidInput, NotConnected, RaywfError, StoreUnavailable
+from raywf.ports import Clock
+from raywf.runtime.aggregating import unpacked
+from raywf.runtime.bundle import Bundle
+from raywf.runtime.spec import ActorSpec, aggregator_lane
+
+if TYPE_CHECKING:
+    from raywf.client.door import _Loop
+    from raywf.client.engine import AsyncWorkflowEngine
+    from raywf.client.locate import Place
+
+PER_CALL = 500
+IN_FLIGHT = 2
+PATIENCE_S = 60.0
+"""How long a call is repeated while the actor is being restarted."""
+
+
+def start_aggregator(place: Place, url: str, namespace: str, name: str) -> Any:
+    """The actor of an aggregator, started if it does not run."""
+    from raywf.actors.aggregator import AggregatorActor
+    from raywf.runtime import ray as adapter
+
+    spec = ActorSpec(
+        url=url,
+        namespace=namespace,
+        lane=aggregator_lane(namespace, name),
+        bundle=Bundle((), "", "@aggregator"),
+        index=0,
+        count=1,
+        lease_s=0.0,
+        ray_address=place.address,
+        ray_namespace=place.namespace,
+        name=f"aggregator-{name}",
+        only=0,
+        driver=os.getpid() if place.private else None,
+    )
+    return adapter.spawn(AggregatorActor, spec.name, place.namespace, (spec,), max_restarts=-1, get_if_exists=True)
+
+
+class AggregatorState(NamedTuple):
+    """What an aggregator knows now. ``digest`` is equal for equal sets of facts, whatever the order they came in;
+    ``trust`` is by source; ``evidence`` counts the rows on disk; ``pid`` is the actor's process."""
+
+    items: int
+    gold: int
+    evidence: int
+    trust: dict[str, Trust]
+    digest: str
+    pid: int
+
+
+@dataclass
+class Shard:
+    """Facts collected on one node without asking anybody: ``add`` in a Ray task, ``merged`` with others in any order
+    and more than once, then ``handle.absorb``. Plain data, so it pickles."""
+
+    dossiers: dict[str, Dossier] = field(default_factory=dict)
+
+    def add(self, item: str, candidates: Iterable[Candidate], *, at: float) -> None:
+        """``at``: when they were said, in seconds since the epoch, UTC."""
+        self._put(check_item(item), Dossier(_said(candidates, at)))
+
+    def merged(self, other: Shard) -> Shard:
+        """Both as one; changes neither."""
+        both = Shard(dict(self.dossiers))
+        for item, dossier in other.dossiers.items():
+            both._put(item, dossier)
+        return both
+
+    def _put(self, item: str, dossier: Dossier) -> None:
+        known = self.dossiers.get(item)
+        self.dossiers[item] = dossier if known is None else known.merged(dossier)
+
+
+class AsyncAggregator:
+    """One aggregator of the store. Made by ``engine.aggregator(name)``; cheap to make, shared by all who name it.
+
+    ``strategy`` and ``accept_at`` are as in ``ResultAggregator``; they belong to this handle, what is known does not.
+    Weights of sources follow the trust that was learned: gold answers first, else agreement with the others.
+    """
+
+    def __init__(self, engine: AsyncWorkflowEngine, name: str, strategy: str, accept_at: float, clock: Clock) -> None:
+        ResultAggregator(strategy, accept_at=accept_at)  # refused here, not in the actor
+        if not isinstance(name, str) or not name or any(char in name for char in "/ \t\n"):  # type: ignore[redundant-expr]
+            raise InvalidInput(f"aggregator {name!r} cannot be used: it needs a name without '/' and white space")
+        self.name = name
+        self.strategy = strategy
+        self.accept_at = accept_at
+        self._engine = engine
+        self._clock = clock
+        self._queue: deque[tuple[list[Any], asyncio.Future[list[AggregateResult]]]] = deque()
+        self._flying = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __repr__(self) -> str:
+        return f"<aggregator {self.name!r} strategy={self.strategy!r}>"
+
+    async def merge(self, candidates: Iterable[Candidate], item: str) -> AggregateResult:
+        """One answer from what sources said of ``item``; returns when it is on disk.
+
+        Said again, it changes nothing; a source that says something else later has changed its mind. Raises
+        ``InvalidInput`` and ``StoreUnavailable``.
+        """
+        return (await self.merge_many([candidates], items=[item]))[0]
+
+    async def merge_many(
+        self, batch: Iterable[Iterable[Candidate]], items: Sequence[str]
+    ) -> builtins.list[AggregateResult]:
+        """One answer per item, in order, all checked before the first is sent. ``InvalidInput.index`` names a bad one."""
+        given = list(batch)
+        if len(given) != len(items):
+            raise InvalidInput(f"{len(given)} lists of candidates but {len(items)} items: give one item per list")
+        at = self._clock.now()
+        entries = []
+        for index, (candidates, item) in enumerate(zip(given, items, strict=True)):
+            try:
+                entries.append([check_item(item), *Dossier(_said(candidates, at)).to_data()])
+            except RaywfError as error:
+                raise InvalidInput(f"item {index} ({item!r:.80}): {error}", index=index) from None
+        sent = [self._send(entries[start : start + PER_CALL]) for start in range(0, len(entries), PER_CALL)]
+        return [_decoded(result) for results in await asyncio.gather(*sent) for result in results]
+
+    async def feedback(self, item: str, truth: Any) -> None:
+        """What was right for ``item``. Trust learns from it; the item need not be known yet."""
+        await self.feedback_many({item: truth})
+
+    async def feedback_many(self, truths: Mapping[str, Any]) -> None:
+        """The right answers of many items."""
+        at = self._clock.now()
+        if any(truth is None for truth in truths.values()):
+            missing = next(item for item, truth in truths.items() if truth is None)
+            raise InvalidInput(f"the truth of item {missing!r} is None, which no source can say: leave the item out")
+        entries = [
+            [check_item(item), *Dossier({}, Truth(_wire(truth), at)).to_data()] for item, truth in truths.items()
+        ]
+        await self._absorb(entries)
+
+    async def absorb(self, shard: Shard) -> int:
+        """Take what a shard has collected; returns how many items it changed. Order and repeats do not matter."""
+        return await self._absorb([[item, *dossier.to_data()] for item, dossier in shard.dossiers.items()])
+
+    async def state(self) -> AggregatorState:
+        """What is known now."""
+        data, seq, pid = await self._call("state")
+        standing = Standing.from_data(data)
+        return AggregatorState(standing.items, standing.gold, seq, standing.trust(), digest(standing), pid)
+
+    async def insights(self) -> builtins.list[Insight]:
+        """What there is to say of the sources, each sentence with its evidence."""
+        data, _, _ = await self._call("state")
+        return insights(Standing.from_data(data))
+
+    async def _absorb(self, entries: builtins.list[Any]) -> int:
+        starts = range(0, len(entries), PER_CALL)
+        return sum([await self._call("absorb", to_json(entries[start : start + PER_CALL])) for start in starts])
+
+    # what is asked meanwhile goes together
+
+    def _send(self, entries: builtins.list[Any]) -> asyncio.Future[builtins.list[AggregateResult]]:
+        answer = asyncio.get_running_loop().create_future()
+        self._queue.append((entries, answer))
+        self._pump()
+        return answer
+
+    def _pump(self) -> None:
+        while self._queue and self._flying < IN_FLIGHT:
+            parts = [self._queue.popleft()]
+            while self._queue and sum(len(each) for each, _ in parts) + len(self._queue[0][0]) <= PER_CALL:
+                parts.append(self._queue.popleft())
+            self._flying += 1
+            task = asyncio.get_running_loop().create_task(self._merge(parts))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _merge(self, parts: builtins.list[tuple[builtins.list[Any], asyncio.Future[Any]]]) -> None:
+        try:
+            blob = to_json([entry for entries, _ in parts for entry in entries])
+            results = unpacked(await self._call("merge", blob, self.strategy, self.accept_at))
+        except BaseException as error:
+            for _, answer in parts:
+                if not answer.done():
+                    answer.set_exception(error)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            start = 0
+            for entries, answer in parts:
+                if not answer.done():
+                    answer.set_result(results[start : start + len(entries)])
+                start += len(entries)
+        finally:
+            self._flying -= 1
+            self._pump()
+
+    async def _call(self, method: str, *args: Any) -> Any:
+        """Ask the actor, and again while it is being restarted: whatever we tell counts once."""
+        from raywf.runtime import ray as adapter
+
+        loop = asyncio.get_running_loop()
+        give_up_at, pause = loop.time() + PATIENCE_S, 0.05
+        while True:
+            self._engine._check_open()
+            try:
+                return await getattr(self._engine._aggregator_actor(self.name), method).remote(*args)
+            except adapter.OutOfReach as error:
+                cause = getattr(error, "cause", None)
+                if isinstance(cause, RaywfError) and not isinstance(cause, NotConnected):
+                    raise cause from None
+                if loop.time() > give_up_at:
+                    raise StoreUnavailable(
+                        f"aggregator {self.name!r} did not answer for {PATIENCE_S:g} s ({error}). What was told may "
+                        "count already; tell it again, it counts once."
+                    ) from None
+                self._engine._forget_aggregator(self.name)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 1.0)
+
+
+class Aggregator:
+    """``AsyncAggregator`` for programs without asyncio; safe from any thread."""
+
+    def __init__(self, inner: AsyncAggregator, loop: _Loop) -> None:
+        self._async = inner
+        self._loop = loop
+
+    @property
+    def name(self) -> str:
+        return self._async.name
+
+    def __repr__(self) -> str:
+        return repr(self._async)
+
+    def merge(self, candidates: Iterable[Candidate], item: str) -> AggregateResult:
+        """One answer from what sources said of ``item``; returns when it is on disk."""
+        return self._loop.call(self._async.merge(candidates, item))
+
+    def merge_many(self, batch: Iterable[Iterable[Candidate]], items: Sequence[str]) -> list[AggregateResult]:
+        """One answer per item, in order, all checked before the first is sent."""
+        return self._loop.call(self._async.merge_many(batch, items))
+
+    def feedback(self, item: str, truth: Any) -> None:
+        """What was right for ``item``."""
+        self._loop.call(self._async.feedback(item, truth))
+
+    def feedback_many(self, truths: Mapping[str, Any]) -> None:
+        """The right answers of many items."""
+        self._loop.call(self._async.feedback_many(truths))
+
+    def absorb(self, shard: Shard) -> int:
+        """Take what a shard has collected; returns how many items it changed."""
+        return self._loop.call(self._async.absorb(shard))
+
+    def state(self) -> AggregatorState:
+        """What is known now."""
+        return self._loop.call(self._async.state())
+
+    def insights(self) -> list[Insight]:
+        """What there is to say of the sources, each sentence with its evidence."""
+        return self._loop.call(self._async.insights())
+
+
+def digest(standing: Standing) -> str:
+    """SHA-256 of a standing in canonical order."""
+    return hashlib.sha256(to_json(standing.to_data())).hexdigest()
+
+
+_JSON = frozenset({str, int, float, bool, type(None)})
+
+
+def _wire(value: Any) -> Any:
+    return value if type(value) in _JSON else from_json(values.encode(value))
+
+
+def _said(candidates: Iterable[Candidate], at: float) -> dict[str, Said]:
+    found: dict[str, Said] = {}
+    for candidate in candidates:
+        if not isinstance(candidate, Candidate):
+            raise InvalidInput(f"merge takes Candidates, not {type(candidate).__name__} {candidate!r:.80}")
+        if candidate.source in found:
+            raise InvalidInput(
+                f"source {candidate.source!r} answers twice, which would count it double; name samples apart, as in "
+                f"'{candidate.source}#1' and '{candidate.source}#2'"
+            )
+        probs = None if candidate.probs is None else [[_wire(value), each] for value, each in candidate.pairs()]
+        found[candidate.source] = Said(_wire(candidate.value), candidate.confidence, probs, candidate.weight, at)
+    return found
+
+
+def _decoded(result: AggregateResult) -> AggregateResult:
+    """The same with values as they were given: what the actor saw was their encoding."""
+    if all(type(value) in _JSON for value, _ in result.probs):
+        return result
+    from dataclasses import replace
+
+    def back(value: Any) -> Any:
+        return values.decode(to_json(value))
+
+    return replace(
+        result,
+        value=back(result.value),
+        conflicts=tuple(replace(each, value=back(each.value)) for each in result.conflicts),
+        provenance=tuple(replace(each, value=back(each.value)) for each in result.provenance),
+        probs=tuple((back(value), each) for value, each in result.probs),
+    )
