@@ -12,6 +12,7 @@ import typer
 
 import raywf
 from raywf.cli.commands import act, draw, look, machine, run
+from raywf.cli.commands.results import results
 from raywf.cli.exits import ExitCode, exit_code, one_line
 
 app = typer.Typer(
@@ -33,6 +34,8 @@ _PANELS = {
 for _panel, _commands in _PANELS.items():
     for _command in _commands:
         app.command(_command.__name__, rich_help_panel=_panel)(_command)
+
+app.add_typer(results, rich_help_panel="Look (no engine, no Ray)")
 
 
 def _version(wanted: bool) -> None:

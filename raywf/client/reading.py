@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import from_json
 
+from raywf.aggregation.evidence import Standing
 from raywf.client.checks import check_status
 from raywf.core import events as ev
 from raywf.core.codec import from_record
@@ -19,9 +20,10 @@ from raywf.core.state import ExecutionState, ExecutionStatus, TaskState, TaskSta
 from raywf.definition import values
 from raywf.definition.compile import compile_plan
 from raywf.definition.model import WorkflowDefinition
-from raywf.errors import CodeMissing, NotFound, RaywfError, WorkflowCancelled, WorkflowFailed
+from raywf.errors import CodeMissing, InvalidInput, NotFound, RaywfError, WorkflowCancelled, WorkflowFailed
 from raywf.journal.factory import open_reader, parse
 from raywf.ports import EventRow, ExecutionRow, Reader
+from raywf.runtime.aggregating import read_standing
 from raywf.runtime.data import Blobs, FileBlobs, MemoryBlobs, blob_root
 
 
@@ -210,6 +212,21 @@ class Readings:
         state, _ = await self.state(row)
         definition = await self.definition(row.definition)
         return definition.to_mermaid(task_statuses(state))
+
+    async def standing(self, name: str | None) -> tuple[str, Standing]:
+        """The name of an aggregator, and what its evidence amounts to. None: the one there is. Raises ``NotFound``, and
+        ``InvalidInput`` where there are several."""
+        if name is None:
+            known = await self.reader.aggregators(self.namespace)
+            if len(known) > 1:
+                raise InvalidInput(f"there are several aggregators, so name one: {', '.join(known)}")
+            if not known:
+                raise NotFound(
+                    f"there is no aggregator in namespace {self.namespace!r} of {self.url}: the first "
+                    "`engine.aggregator(NAME).merge(…)` makes one"
+                )
+            name = known[0]
+        return name, (await read_standing(self.reader, self.namespace, name))[0]
 
     async def outcome(self, row: ExecutionRow) -> EventRow | None:
         """The closing event of an execution; None while it is open."""

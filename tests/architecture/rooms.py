@@ -17,7 +17,7 @@ WINDOW = "the shop window (raywf/__init__.py)"
 # Values and arithmetic. Not here, and that is the point: time, random, secrets, os, io, asyncio, threading, logging, sqlite3, socket.
 PURE_STDLIB = frozenset(
     "__future__ abc ast base64 binascii bisect calendar cmath collections contextlib copy dataclasses datetime decimal difflib enum "
-    "fractions functools hashlib heapq inspect ipaddress itertools json keyword math numbers operator re statistics string struct "
+    "fractions functools hashlib heapq html inspect ipaddress itertools json keyword math numbers operator re statistics string struct "
     "textwrap traceback types typing unicodedata uuid zlib zoneinfo".split()
 )
 # Modules that open something or wait for something; a room of definitions has no business with them.

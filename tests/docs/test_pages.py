@@ -20,7 +20,7 @@ from tests.docs.pages import PAGES, ROOT, anchors, blocks, links
 from tests.docs.transitions import PAGE, TASK_EVENTS, filled, tables
 
 COMMANDS = (
-    "demo run ls show why history watch result cancel signal approve reject graph validate up down doctor version"
+    "demo run ls show why history watch result results cancel signal approve reject graph validate up down doctor version"
 ).split()
 
 

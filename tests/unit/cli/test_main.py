@@ -16,20 +16,24 @@ from raywf.cli import main as program
 Cli = Callable[..., Any]
 ROOT = Path(__file__).resolve().parents[3]
 COMMANDS = "run demo validate graph ls show why history watch result approve reject signal cancel up down doctor version".split()
-READING = "ls show why history watch result validate doctor version".split()
+RESULTS = [f"results {name}" for name in ("compare", "sources", "calibration")]
+READING = [*"ls show why history watch result validate doctor version".split(), *RESULTS]
 
 
 def options_of(command: str) -> set[str]:
-    group: Any = typer.main.get_command(program.app)
-    return {name for parameter in group.commands[command].params for name in parameter.opts}
+    found: Any = typer.main.get_command(program.app)
+    for word in command.split():
+        found = found.commands[word]
+    return {name for parameter in found.params for name in parameter.opts}
 
 
 def test_the_commands_are_these() -> None:
     group: Any = typer.main.get_command(program.app)
-    assert sorted(group.commands) == sorted(COMMANDS)
+    assert sorted(group.commands) == sorted([*COMMANDS, "results"])
+    assert [f"results {name}" for name in group.commands["results"].commands] == RESULTS
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, *RESULTS])
 def test_every_command_takes_store_and_namespace(command: str) -> None:
     assert {"--store", "--namespace"} <= options_of(command)
 

@@ -1,0 +1,98 @@
+"""`raywf results`: what aggregators know, from the store alone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic_core import to_json
+
+from raywf.aggregation.evidence import Dossier, Said, Truth
+from raywf.config import Settings
+from raywf.journal import GroupCommit
+from raywf.journal.factory import open_journal
+from raywf.ports import OwnerRow
+from raywf.runtime.aggregating import Aggregating
+from raywf.runtime.clock import SystemClock
+from raywf.runtime.spec import aggregator_lane
+from tests.unit.cli.stores import FilledStore
+
+Cli = Callable[..., Any]
+
+
+async def tell(url: str, name: str) -> None:
+    """Have an aggregator know 30 items of three sources, all with their truth."""
+    journal = open_journal(url)
+    me = OwnerRow(f"o-{name}", aggregator_lane("default", name), "host", 1, b"{}", 0.0, 0.0, False)
+    owner = Aggregating(me, "default", name, journal, SystemClock(), GroupCommit)
+    await owner.claim(Settings(store=url))
+    for n in range(30):
+        said = {
+            "good": Said("x", 0.9, None, 1.0, 5.0),
+            "poor": Said("x" if n % 3 == 0 else "y", 0.99, None, 1.0, 5.0),
+            "quiet": Said("x" if n % 2 else "z", None, None, 1.0, 5.0),
+        }
+        await owner.absorb(to_json([[f"i-{n}", *Dossier(said, Truth("x", 9.0)).to_data()]]))
+    await owner.park()
+    await journal.close()
+
+
+@pytest.fixture
+def told(store: FilledStore) -> FilledStore:
+    asyncio.run(tell(store.url, "triage"))
+    return store
+
+
+def test_sources_are_a_table_and_sentences(cli: Cli, told: FilledStore) -> None:
+    ended = cli("results", "sources", "--store", told.url)
+    assert (ended.code, ended.err) == (0, "")
+    lines = ended.out.splitlines()
+    assert lines[0].split() == ["SOURCE", "ANSWERS", "GOLD", "RIGHT", "AGREES", "TRUST", "AT", "LEAST", "COPIES"]
+    assert lines[1].split()[:4] == ["good", "30", "30", "100.0%"]
+    assert "30 items, 30 with known truth" in lines
+    assert any(line.startswith("- good alone is right in 100.0% of 30 gold answers") for line in lines)
+    assert any("poor claims to be sure" in line for line in lines)
+
+
+def test_compare_is_a_matrix(cli: Cli, told: FilledStore) -> None:
+    ended = cli("results", "compare", "triage", "--store", told.url)
+    assert [line.split() for line in ended.out.splitlines()] == [
+        ["DIFFER,", "%", "good", "poor", "quiet"],
+        ["good", "·", "66.7", "50.0"],
+        ["poor", "66.7", "·", "83.3"],
+        ["quiet", "50.0", "83.3", "·"],
+    ]
+
+
+def test_calibration_says_what_was_claimed_and_came_true(cli: Cli, told: FilledStore) -> None:
+    found = json.loads(cli("results", "calibration", "--json", "--store", told.url).out)
+    assert found["aggregator"] == "triage"
+    assert [(each["source"], each["gold"], each["right"]) for each in found["claims"]] == [
+        ("good", 30, 30),
+        ("poor", 30, 10),
+    ]
+    assert "0.9-1.0" in cli("results", "calibration", "--store", told.url).out
+
+
+def test_compare_writes_a_page_and_a_drawing(cli: Cli, told: FilledStore, tmp_path: Path) -> None:
+    ended = cli("results", "compare", "--html", "page.html", "--svg", "matrix.svg", "--store", told.url)
+    assert (ended.code, ended.out) == (0, "")
+    assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+    assert (tmp_path / "matrix.svg").read_text().startswith("<svg")
+
+
+def test_what_is_not_there_is_said_with_what_is(cli: Cli, store: FilledStore) -> None:
+    none = cli("results", "sources", "--store", store.url)
+    assert none.code == 3
+    assert "the first `engine.aggregator(NAME).merge(…)` makes one" in none.err
+    asyncio.run(tell(store.url, "triage"))
+    other = cli("results", "sources", "nobody", "--store", store.url)
+    assert other.code == 3
+    assert "there are triage" in other.err
+    asyncio.run(tell(store.url, "panel"))
+    assert cli("results", "sources", "--store", store.url).code == 2
+    assert "name one: panel, triage" in cli("results", "sources", "--store", store.url).err
