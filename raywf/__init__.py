@@ -20,6 +20,7 @@ _HOME = {
     "Retry": "raywf.definition.options",
     "when": "raywf.definition.flow",
     "gather": "raywf.definition.flow",
+    "loop": "raywf.definition.flow",
     "sleep": "raywf.definition.flow",
     "wait_signal": "raywf.definition.flow",
     "approval": "raywf.definition.flow",
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
     from raywf.aggregation import AggregateResult, Candidate, ResultAggregator
     from raywf.client import WorkflowEngine, connect, connect_async
     from raywf.definition.context import current
-    from raywf.definition.flow import approval, gather, sleep, wait_signal, when
+    from raywf.definition.flow import approval, gather, loop, sleep, wait_signal, when
     from raywf.definition.model import WorkflowDefinition
     from raywf.definition.options import Retry
     from raywf.definition.tasks import Task, task
@@ -135,6 +136,7 @@ __all__ = [
     "connect_async",
     "current",
     "gather",
+    "loop",
     "sleep",
     "task",
     "wait_signal",

@@ -13,8 +13,8 @@ from raywf.client.reading import Readings, instant, task_statuses
 from raywf.core import events as ev
 from raywf.core.codec import from_record
 from raywf.core.execution import evolve, initial
-from raywf.core.ids import split_address
-from raywf.core.state import ExecutionState, TaskStatus
+from raywf.core.ids import split_address, split_passes
+from raywf.core.state import ExecutionState, TaskStatus, address_of
 from raywf.definition.compile import compile_plan
 
 _QUIET = frozenset({"pending", "ready"})
@@ -101,6 +101,7 @@ class Follower:
         self, address: str, at: datetime, detail: str, changes: list[Change], *, always: bool = False
     ) -> dict[str, str]:
         task, item = split_address(address) if address not in self.state.plan.index else (address, None)
+        task, _ = split_passes(task)
         current = self.state.tasks[self.state.plan.index[task]]
         if item is not None:
             if always and current.items is not None:
@@ -161,13 +162,14 @@ def asks_of(execution: str, state: ExecutionState) -> Iterator[Ask]:
     """What an execution waits for from outside: approvals and signals."""
     if state.closed is not None:
         return
-    for node, task in zip(state.plan.nodes, state.tasks, strict=True):
+    for at, task in enumerate(state.tasks):
         if task.status is not TaskStatus.WAITING:
             continue
+        where = address_of(state, at)
         match task.wait:
             case ev.ApprovalRequested(_, prompt):
-                yield Ask(execution, "approval", node.id, prompt)
+                yield Ask(execution, "approval", where, prompt)
             case ev.SignalAwaited(_, name):
-                yield Ask(execution, "signal", node.id, name)
+                yield Ask(execution, "signal", where, name)
             case _:
                 pass

@@ -9,6 +9,7 @@ from typing import Any
 
 from raywf.client.checks import check_text
 from raywf.client.reading import Readings, open_approvals
+from raywf.core.ids import split_passes
 from raywf.core.state import CLOSED
 from raywf.definition import values
 from raywf.definition.signals import check_signal
@@ -57,6 +58,7 @@ class Commands:
             raise InvalidInput(
                 f"execution {execution_id!r} waits for {len(waiting)} approvals ({', '.join(waiting)}): say which task"
             )
+        task = next((each for each in waiting if task in (each, split_passes(each)[0])), task)
         if not waiting or (task is not None and task not in waiting):
             which = f"task {task!r} of execution" if task else "execution"
             what = ", ".join(waiting) or row.waiting_for or "nothing from a person"

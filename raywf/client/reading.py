@@ -16,7 +16,7 @@ from raywf.core import events as ev
 from raywf.core.codec import from_record
 from raywf.core.execution import fold
 from raywf.core.failures import Failure
-from raywf.core.state import ExecutionState, ExecutionStatus, TaskState, TaskStatus, result_bytes
+from raywf.core.state import ExecutionState, ExecutionStatus, TaskState, TaskStatus, address_of, result_bytes
 from raywf.definition import values
 from raywf.definition.compile import compile_plan
 from raywf.definition.model import WorkflowDefinition
@@ -46,7 +46,7 @@ class ExecutionSummary(_Model):
 
 
 class TaskDescription(_Model):
-    """Where a task stands. A fan-out counts its items by status."""
+    """Where a task stands. A fan-out counts its items by status, a loop the passes it has begun."""
 
     id: str
     kind: str
@@ -55,6 +55,7 @@ class TaskDescription(_Model):
     failure: dict[str, Any] | None = None
     waiting_for: str | None = None
     items: dict[str, int] | None = None
+    passes: int | None = None
 
 
 class ExecutionDescription(_Model):
@@ -97,7 +98,7 @@ def blobs_of(url: str) -> Blobs:
     return FileBlobs(blob_root(place)) if scheme == "sqlite" else MemoryBlobs()
 
 
-_WITH_VALUES = ("timer_started", "signal_awaited", "signal_received", "approval_requested")
+_WITH_VALUES = ("timer_started", "signal_awaited", "signal_received", "approval_requested", "pass_started")
 
 
 class Readings:
@@ -307,6 +308,7 @@ def _task(id_: str, kind: str, task: TaskState, state: ExecutionState) -> TaskDe
         failure=task.failure.to_data() if task.failure else None,
         waiting_for=_waiting_for(task),
         items=items,
+        passes=task.passes if kind == "loop" else None,
     )
 
 
@@ -331,8 +333,8 @@ def open_approvals(state: ExecutionState) -> list[str]:
     if state.status in (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED, ExecutionStatus.CANCELLED):
         return []
     return [
-        node.id
-        for node, task in zip(state.plan.nodes, state.tasks, strict=True)
+        address_of(state, at)
+        for at, task in enumerate(state.tasks)
         if task.status is TaskStatus.WAITING and isinstance(task.wait, ev.ApprovalRequested)
     ]
 

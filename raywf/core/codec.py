@@ -51,6 +51,8 @@ def to_record(event: ev.Event) -> Record:
             return "map_started", task, None, _dump(width=width)
         case ev.BranchTaken(task, side):
             return "branch_taken", task, None, _dump(side=side)
+        case ev.PassStarted(task, number, value):
+            return "pass_started", task, None, _dump(number=number, value=_text(value))
         case ev.TimerStarted(task, due_at, value):
             return "timer_started", task, None, _dump(due_at=due_at, value=_text(value))
         case ev.SignalAwaited(task, name, due, default):
@@ -105,6 +107,7 @@ _READERS: dict[str, _Reader] = {
     "attempt_cancelled": lambda task, attempt, d: ev.AttemptCancelled(task, attempt),
     "map_started": lambda task, attempt, d: ev.MapStarted(task, d["width"]),
     "branch_taken": lambda task, attempt, d: ev.BranchTaken(task, d["side"]),
+    "pass_started": lambda task, attempt, d: ev.PassStarted(task, d["number"], d["value"].encode()),
     "timer_started": lambda task, attempt, d: ev.TimerStarted(task, d["due_at"], d["value"].encode()),
     "signal_awaited": lambda task, attempt, d: ev.SignalAwaited(task, d["name"], d["due_at"], _bytes(d["default"])),
     "approval_requested": lambda task, attempt, d: ev.ApprovalRequested(

@@ -1,6 +1,7 @@
 """Effects: what the brain asks of the hands. Each is named by (task, item, attempt), so a repeat is recognisable.
 
-``task`` is an index into the plan, ``item`` the place in a fan-out (None outside one).
+``task`` is an index into the plan, ``item`` the place in a fan-out (None outside one), ``at`` the pass of each loop
+around the task, outermost first: attempts are numbered from 1 in every pass.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ class StartAttempt(NamedTuple):
     item: int | None
     attempt: int
     isolated: bool = False
+    at: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class StartChild:
     task: int
     item: int | None
     attempt: int
+    at: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ class CancelAttempt:
     task: int
     item: int | None
     attempt: int
+    at: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

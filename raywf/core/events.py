@@ -77,6 +77,15 @@ class BranchTaken:
 
 
 @dataclass(frozen=True, slots=True)
+class PassStarted:
+    """A loop begins its ``number``-th pass, from 1, with the state ``value``."""
+
+    task: str
+    number: int
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class TimerStarted:
     """A sleep began; it ends at ``due_at`` and gives ``value``."""
 
@@ -179,6 +188,7 @@ Event: TypeAlias = (
     | AttemptCancelled
     | MapStarted
     | BranchTaken
+    | PassStarted
     | TimerStarted
     | SignalAwaited
     | ApprovalRequested

@@ -49,6 +49,7 @@ from raywf.core.events import (
     ExecutionFailed,
     ExecutionStarted,
     MapStarted,
+    PassStarted,
     ResultFailed,
     SignalAwaited,
     SignalReceived,
@@ -57,7 +58,7 @@ from raywf.core.events import (
     TimerStarted,
 )
 from raywf.core.failures import Failure
-from raywf.core.moves.branches import branch_taken, map_started
+from raywf.core.moves.branches import branch_taken, map_started, pass_started
 from raywf.core.moves.closing import begin_closing, cancel, close, ending
 from raywf.core.moves.draft import Draft, IllegalTransition
 from raywf.core.moves.shortcut import completed
@@ -66,7 +67,7 @@ from raywf.core.moves.undoing import undo_next
 from raywf.core.moves.waits import approval_decided, signal_received, timer_fired, wait
 from raywf.core.owed import OPEN, effects_of, must_close, task_at
 from raywf.core.plan import Plan
-from raywf.core.state import Closing, ExecutionState, ExecutionStatus, TaskState, TaskStatus, task_states
+from raywf.core.state import Closing, ExecutionState, ExecutionStatus, TaskState, TaskStatus, passes_of, task_states
 
 __all__ = [
     "IllegalTransition",
@@ -86,7 +87,7 @@ __all__ = [
 def initial(plan: Plan) -> ExecutionState:
     """The state before the first event."""
     tasks = task_states([TaskState(TaskStatus.PENDING, remaining=len(node.needs)) for node in plan.nodes])
-    return ExecutionState(plan, tasks, left=len(tasks) - len(plan.undo))
+    return ExecutionState(plan, tasks, left=sum(not node.loops and node.undoes is None for node in plan.nodes))
 
 
 def evolve(state: ExecutionState, event: Event) -> ExecutionState:
@@ -144,19 +145,19 @@ def outstanding(state: ExecutionState) -> Iterator[Effect]:
         yield Close()
 
 
-def is_current(state: ExecutionState, task: int, item: int | None, attempt: int) -> bool:
-    """Whether the outcome of this attempt is still wanted."""
-    if state.closed is not None:
+def is_current(state: ExecutionState, task: int, item: int | None, attempt: int, at: tuple[int, ...] = ()) -> bool:
+    """Whether the outcome of this attempt, made in the pass ``at``, is still wanted."""
+    if state.closed is not None or at != passes_of(state, task):
         return False
     current = state.tasks[task] if item is None else task_at(state, task, item)
     return current.attempt == attempt and current.status in OPEN
 
 
-def may_start(state: ExecutionState, task: int, item: int | None, attempt: int) -> bool:
+def may_start(state: ExecutionState, task: int, item: int | None, attempt: int, at: tuple[int, ...] = ()) -> bool:
     """Whether this attempt is still to begin: it counts, and its execution lets new things start."""
     if state.closing is not None and state.plan.nodes[task].undoes is None:
         return False
-    return is_current(state, task, item, attempt)
+    return is_current(state, task, item, attempt, at)
 
 
 def _apply(draft: Draft, event: Event) -> None:
@@ -183,6 +184,8 @@ def _apply(draft: Draft, event: Event) -> None:
             map_started(draft, address, width, event)
         case BranchTaken(address, side):
             branch_taken(draft, address, side, event)
+        case PassStarted():
+            pass_started(draft, event)
         case TimerStarted() | SignalAwaited() | ApprovalRequested():
             wait(draft, event)
         case ChildStarted(address, _):

@@ -53,6 +53,17 @@ def item_address(task_id: str, item: int) -> str:
     return f"{task_id}[{item}]"
 
 
+def pass_address(task_id: str, passes: tuple[int, ...]) -> str:
+    """The address of a task in one pass of the loops around it, outermost first: ``name@3``, in a nested loop ``name@3.1``."""
+    return f"{task_id}@{'.'.join(map(str, passes))}" if passes else task_id
+
+
+def split_passes(address: str) -> tuple[str, tuple[int, ...]]:
+    """``name@3.1`` -> (name, (3, 1)); ``name`` -> (name, ()). Raises ``ValueError`` for what is no address."""
+    name, at, passes = address.partition("@")
+    return name, tuple(map(int, passes.split("."))) if at else ()
+
+
 def split_address(address: str) -> tuple[str, int | None]:
     """``name`` -> (name, None); ``name[3]`` -> (name, 3)."""
     if address.endswith("]"):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from raywf.core.effects import ArmTimer, CancelAttempt, Effect, Evaluate, StartAttempt, StartChild
 from raywf.core.plan import NodeKind, Plan
-from raywf.core.state import ExecutionState, TaskState, TaskStatus
+from raywf.core.state import ExecutionState, TaskState, TaskStatus, passes_of
 
 RUNS = (NodeKind.CALL, NodeKind.CHILD)
 OPEN = (TaskStatus.READY, TaskStatus.RUNNING)
@@ -47,12 +47,14 @@ def effects_of(state: ExecutionState, task: int, item: int | None) -> tuple[Effe
     current = task_at(state, task, item)
     if current.status in OPEN:
         if state.closing is not None and node.undoes is None:
-            return (CancelAttempt(task, item, current.attempt),) if node.kind in RUNS else ()
+            if node.kind not in RUNS:
+                return ()
+            return (CancelAttempt(task, item, current.attempt, passes_of(state, task)),)
         if node.kind not in RUNS or (node.mapped and item is None):
             return (Evaluate(task),) if current.status is TaskStatus.READY else ()
         if node.kind is NodeKind.CHILD:
-            return (StartChild(task, item, current.attempt),)
-        return (StartAttempt(task, item, current.attempt, current.lost >= 2),)
+            return (StartChild(task, item, current.attempt, passes_of(state, task)),)
+        return (StartAttempt(task, item, current.attempt, current.lost >= 2, passes_of(state, task)),)
     if current.due_at is not None and current.status in (TaskStatus.RETRYING, TaskStatus.WAITING):
         return (ArmTimer(task, item, current.due_at),)
     return ()

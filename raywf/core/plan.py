@@ -20,6 +20,7 @@ class NodeKind(StrEnum):
     SLEEP = "sleep"
     SIGNAL = "signal"
     APPROVAL = "approval"
+    LOOP = "loop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,11 @@ class Node:
     members of each side, ``result_then`` and ``result_otherwise`` give its value once ``needs_then`` or
     ``needs_otherwise`` have completed.
 
+    For a ``loop``: ``args`` is the state before the first pass, ``condition`` says after each whether it was the last,
+    ``result_then`` is the state it leaves, ``on_limit`` what happens after ``max_iterations`` (in ``kwargs``) passes, and
+    ``body`` lists the tasks that run in every pass. ``loops`` of a task are the loops around it, outermost first. A task
+    in a loop needs only what is in the same loop: the loop itself needs the rest.
+
     A compensation is a node too, ``undo:NAME``, after all others: ``undoes`` is the task whose effect it takes back, and
     that task's ``undone_by`` leads here. It is nobody's need, and does not count as left to do.
     """
@@ -83,6 +89,9 @@ class Node:
     needs_otherwise: tuple[int, ...] = ()
     result_then: Binding | None = None
     result_otherwise: Binding | None = None
+    loops: tuple[int, ...] = ()
+    body: tuple[int, ...] = ()
+    on_limit: str = "fail"
     undoes: int | None = None
     undone_by: int | None = None
 

@@ -8,8 +8,17 @@ from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
 from raywf.core.chunks import Chunks
-from raywf.core.events import ApprovalRequested, BranchTaken, ChildStarted, SignalAwaited, SignalReceived, TimerStarted
+from raywf.core.events import (
+    ApprovalRequested,
+    BranchTaken,
+    ChildStarted,
+    PassStarted,
+    SignalAwaited,
+    SignalReceived,
+    TimerStarted,
+)
 from raywf.core.failures import Failure
+from raywf.core.ids import item_address, pass_address
 from raywf.core.plan import Plan
 
 
@@ -39,7 +48,7 @@ class TaskStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
-Wait: TypeAlias = TimerStarted | SignalAwaited | ApprovalRequested | ChildStarted | BranchTaken
+Wait: TypeAlias = TimerStarted | SignalAwaited | ApprovalRequested | ChildStarted | BranchTaken | PassStarted
 
 
 class TaskState(NamedTuple):
@@ -48,7 +57,8 @@ class TaskState(NamedTuple):
     ``remaining`` counts what must still complete before the next move; ``attempt`` numbers the attempt that runs or is
     next; ``failures`` and ``lost`` count how earlier ones ended. ``wait`` is the event that says what is waited for.
     A fan-out keeps its ``items`` once it is as wide as ``MapStarted`` said. ``order`` numbers the completions that a
-    compensation would have to take back, from 1.
+    compensation would have to take back, from 1. ``passes`` is the pass that a loop is in; its ``value`` is then the state
+    that the pass began with.
     """
 
     status: TaskStatus
@@ -62,6 +72,7 @@ class TaskState(NamedTuple):
     wait: Wait | None = None
     items: Chunks[TaskState] | None = None
     order: int = 0
+    passes: int = 0
 
 
 WIDE = 48
@@ -117,6 +128,19 @@ class ExecutionState(NamedTuple):
         if self.undoing:
             return ExecutionStatus.COMPENSATING
         return ExecutionStatus.WAITING if self.waiting and not self.active else ExecutionStatus.RUNNING
+
+
+def passes_of(state: ExecutionState, task: int) -> tuple[int, ...]:
+    """The pass that each loop around a task is in, outermost first."""
+    loops = state.plan.nodes[task].loops
+    return tuple(state.tasks[loop].passes for loop in loops) if loops else ()
+
+
+def address_of(state: ExecutionState, task: int, item: int | None = None) -> str:
+    """The address of a task, or of one item of its fan-out, now: ``name``, ``name[3]``, in a loop ``name@2[3]``."""
+    node = state.plan.nodes[task]
+    name = pass_address(node.id, passes_of(state, task)) if node.loops else node.id
+    return name if item is None else item_address(name, item)
 
 
 def result_bytes(state: ExecutionState, task: int) -> bytes:

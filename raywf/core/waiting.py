@@ -12,7 +12,7 @@ from itertools import islice
 from raywf.core import events as ev
 from raywf.core.ids import item_address
 from raywf.core.plan import Node, NodeKind
-from raywf.core.state import ExecutionState, TaskState, TaskStatus
+from raywf.core.state import ExecutionState, TaskState, TaskStatus, address_of
 
 MANY = 5
 """Reasons named one by one; of more of the same fan-out the rest is counted."""
@@ -41,7 +41,7 @@ def reasons(state: ExecutionState) -> list[Reason]:
     found = list(_closing(state))
     for node, task in zip(state.plan.nodes, state.tasks, strict=True):
         if task.items is None:
-            found.extend(_of_task(node, node.id, task))
+            found.extend(_of_task(node, address_of(state, node.index), task))
         else:
             found.extend(_of_items(node, task.items))
     if not found and not state.started:

@@ -8,11 +8,12 @@ from typing import Any
 
 from raywf.core.bindings import Ref
 from raywf.core.plan import FunctionRef, Node, NodeKind, Plan
-from raywf.definition.checks import Graph, Reads, read_task, resolver
 from raywf.definition.compensation import compensation_options, compensation_ref
 from raywf.definition.expressions import read_value
+from raywf.definition.graph import Graph
 from raywf.definition.model import TaskDefinition, WorkflowDefinition
 from raywf.definition.options import from_data
+from raywf.definition.reads import Reads, read_task, resolver
 
 
 def compile_plan(definition: WorkflowDefinition) -> Plan:
@@ -28,7 +29,8 @@ def compile_plan(definition: WorkflowDefinition) -> Plan:
         task = definition.tasks[at]
         guard = graph.guard[at]
         reads = read_task(task, resolve, ("tasks", at))
-        nodes.append(_node(place, task, reads, needs[place], None if guard is None else (place_of[guard[0]], guard[1])))
+        node = _node(place, task, reads, needs[place], None if guard is None else (place_of[guard[0]], guard[1]))
+        nodes.append(replace(node, loops=tuple(place_of[each] for each in graph.loops[at])))
     nodes = _linked(nodes, graph, order, place_of)
     nodes = _with_compensations(nodes, [definition.tasks[at].options for at in order])
     return Plan(
@@ -82,7 +84,8 @@ def _node(
         kwargs=tuple(reads.kwargs),
         mapped=task.map is not None,
         options=from_data(task.options),
-        condition=reads.condition,
+        condition=reads.condition if reads.until is None else reads.until,
+        on_limit="fail" if task.loop is None else task.loop.on_limit,
         result_then=reads.result_then,
         result_otherwise=reads.result_otherwise,
     )
@@ -92,7 +95,10 @@ def _linked(nodes: list[Node], graph: Graph, order: list[int], place_of: dict[in
     """The same nodes, knowing whom they wake. A ``when`` wakes the members of its side when it decides, not later."""
     dependents: list[list[int]] = [[] for _ in nodes]
     sides: dict[tuple[int, bool], list[int]] = {}
+    bodies: dict[int, list[int]] = {}
     for node in nodes:
+        if node.loops:
+            bodies.setdefault(node.loops[-1], []).append(node.index)
         for need in node.needs:
             if node.guard is None or node.guard[0] != need:
                 dependents[need].append(node.index)
@@ -101,6 +107,8 @@ def _linked(nodes: list[Node], graph: Graph, order: list[int], place_of: dict[in
     linked = []
     for node, at in zip(nodes, order, strict=True):
         changed = replace(node, dependents=tuple(dependents[node.index]))
+        if node.kind is NodeKind.LOOP:
+            changed = replace(changed, then=tuple(sides[node.index, True]), body=tuple(bodies[node.index]))
         if node.kind is NodeKind.WHEN:
             changed = replace(
                 changed,

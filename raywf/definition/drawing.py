@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from raywf.core.bindings import references
 from raywf.core.plan import NodeKind
-from raywf.definition.checks import Graph
+from raywf.definition.graph import Graph
 
 if TYPE_CHECKING:
     from raywf.definition.model import TaskDefinition, WorkflowDefinition
@@ -55,6 +55,8 @@ def _shape(task: TaskDefinition) -> str:
             return f"{{{label(f'{name}?')}}}"
         case NodeKind.APPROVAL:
             return f"{{{{{label(f'{name} (a person)')}}}}}"
+        case NodeKind.LOOP:
+            return f"{{{{{label(f'{name} (again and again)')}}}}}"
         case NodeKind.SLEEP:
             return f"([{label(f'{name} (time)')}])"
         case NodeKind.SIGNAL:
@@ -76,15 +78,25 @@ def _edges(definition: WorkflowDefinition, graph: Graph) -> list[str]:
         data, after = graph.data_needs(at), graph.after[at]
         inside = [each for each in (*data, *after) if graph.guard[each] == guard]
         if guard is not None and not inside:
-            edges.append(f"t{guard[0]} -->|{'then' if guard[1] else 'otherwise'}| t{at}")
+            edges.append(f"t{guard[0]} -->|{_way_in(graph, *guard)}| t{at}")
         for need in data:
             edges += [edge + f" t{at}" for edge in _sources(graph, need)]
         edges += [f"t{need} -.-> t{at}" for need in after]
         if guard is None and not data and not after and definition.parameters:
             edges.append(f"input --> t{at}")
+        if graph.tasks[at].loop is not None:
+            ends = [each for each in graph.side_needs(at, True) if at in graph.loops[each]]
+            edges += [edge + f"|again| t{at}" for end in ends for edge in _sources(graph, end) if "|" not in edge]
     for need in references(graph.result):
         edges += [edge + " result" for edge in _sources(graph, need)]
     return edges
+
+
+def _way_in(graph: Graph, guard: int, side: bool) -> str:
+    """What the edge into a side or a body says."""
+    if graph.tasks[guard].loop is not None:
+        return "each pass"
+    return "then" if side else "otherwise"
 
 
 def _sources(graph: Graph, task: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a body can say besides calling tasks: ``when``, ``gather``, ``sleep``, ``wait_signal``, ``approval``."""
+"""What a body can say besides calling tasks: ``when``, ``loop``, ``gather``, ``sleep``, ``wait_signal``, ``approval``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from datetime import timedelta
 from typing import Any, Final, TypeVar, overload
 
 from raywf.definition.functions import check_arity
+from raywf.definition.lines import did_you_mean
+from raywf.definition.options import ON_LIMIT, iterations
 from raywf.definition.options import seconds as duration
 from raywf.definition.recording import holds_expression, record_condition
 from raywf.definition.references import Draft, Expression
@@ -69,6 +71,62 @@ def _run_side(trace: Trace, when_: Draft, name: str, side: Any) -> tuple[list[st
             raise trace.flaw(f"raywf.when: {name}= is an async function: give a plain one, or a @task")
         result = trace.record(value, f"value of the {name} side of {when_.id!r}")
     return members, result
+
+
+def loop(
+    body: Callable[[A], A],
+    initial: A,
+    *,
+    until: Callable[[A], object],
+    max_iterations: int | None = None,
+    on_limit: str = "fail",
+    id: str | None = None,
+) -> A:
+    """Runs ``body(state)`` again and again, from ``initial``, until ``until(state)`` holds for the state it left; gives
+    that state. Both are called once, while the graph is built; the tasks they call run in every pass, under the ids
+    ``name@1``, ``name@2`` and so on. After ``max_iterations`` passes (by default 1000; RAYWF_MAX_ITERATIONS) the task
+    fails with ``LoopLimit``, or with ``on_limit="last"`` gives the last state."""
+    trace = required("raywf.loop")
+    if max_iterations is not None and not holds_expression(max_iterations):
+        max_iterations = iterations(f"{trace.flaw('raywf.loop: max_iterations')}", max_iterations)
+    if on_limit not in ON_LIMIT:
+        raise trace.flaw(
+            f"raywf.loop: on_limit is {on_limit!r}: it must be one of {', '.join(map(repr, ON_LIMIT))}."
+            + did_you_mean(on_limit, ON_LIMIT)
+        )
+    data: dict[str, Any] = {"initial": trace.record(initial, "initial state of raywf.loop")}
+    draft = trace.add("loop", {"loop": data}, _given_id("raywf.loop", id))
+    trace.loops.add(draft.id)
+    with trace.side(draft, True) as members:
+        left = _traced_once(trace, draft, "body", body, trace.reference(draft))
+        data["result"] = trace.record(left, f"state that the body of {draft.id!r} leaves")
+        condition = _traced_once(trace, draft, "until", until, left)
+        if not isinstance(condition, Expression):
+            raise trace.flaw(
+                f"raywf.loop: until gave {condition!r:.60}, which is known while the graph is being built: compare "
+                "something that the body computes, as in until=lambda state: state['score'] > 0.9"
+            )
+        data["until"] = record_condition(condition, trace, "until of raywf.loop")
+    if not members:
+        raise trace.flaw("raywf.loop: body calls no task, so its state would never change: call one in it")
+    data["body"] = members
+    if max_iterations is not None:
+        data["max_iterations"] = trace.record(max_iterations, "max_iterations of raywf.loop")
+    if on_limit != "fail":
+        data["on_limit"] = on_limit
+    return trace.reference(draft)  # type: ignore[return-value]
+
+
+def _traced_once(trace: Trace, draft: Draft, name: str, function: Any, state: Any) -> Any:
+    """What a callable of a loop gives for a state that is not known yet."""
+    if isinstance(function, Expression) or not callable(function):
+        raise trace.flaw(f"raywf.loop: {name}= takes a callable of the state, as in {name}=lambda state: …")
+    check_arity(f"raywf.loop: {name}=", function, (state,), {}, line=draft.line)
+    value = function(state)
+    if inspect.iscoroutine(value):
+        value.close()
+        raise trace.flaw(f"raywf.loop: {name}= is an async function: give a plain one, or a @task")
+    return value
 
 
 def gather(*refs: Any, id: str | None = None) -> list[Any]:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from raywf.definition.expressions import Place, PlacedError, place_text
 from raywf.definition.inputs import check_schema
 from raywf.definition.lines import did_you_mean
-from raywf.definition.model import Approval, SideResults, Signal, Sleep, TaskDefinition, WorkflowDefinition
+from raywf.definition.model import Approval, Loop, SideResults, Signal, Sleep, TaskDefinition, WorkflowDefinition
 from raywf.definition.recording import constant
 from raywf.errors import DefinitionError, NotFound
 
@@ -231,6 +231,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "sleep": Sleep,
     "signal": Signal,
     "approval": Approval,
+    "loop": Loop,
     "result": SideResults,
     "workflow": WorkflowDefinition,
 }

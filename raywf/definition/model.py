@@ -98,6 +98,19 @@ class Approval(_Data):
     on_timeout: Any = None
 
 
+class Loop(_Data):
+    """``body`` lists the tasks of one pass. Inside of it the loop's own id stands for the state the pass began with;
+    ``result`` is the state it leaves, and ``until`` the condition under which it was the last pass."""
+
+    null_counts: ClassVar = frozenset({"initial", "result"})
+    initial: Any = None
+    body: list[str]
+    result: Any = None
+    until: dict[str, Any]
+    max_iterations: Any = None
+    on_limit: str = "fail"
+
+
 class SideResults(_Data):
     """What a ``when`` gives, by the side that ran."""
 
@@ -106,7 +119,7 @@ class SideResults(_Data):
 
 
 class TaskDefinition(_Data):
-    """One task: exactly one of ``function, workflow, when, gather, sleep, signal, approval`` says what it does."""
+    """One task: exactly one of ``function, workflow, when, gather, sleep, signal, approval, loop`` says what it does."""
 
     null_counts: ClassVar = frozenset({"gather", "map"})
     id: str
@@ -122,6 +135,7 @@ class TaskDefinition(_Data):
     sleep: Sleep | None = None
     signal: Signal | None = None
     approval: Approval | None = None
+    loop: Loop | None = None
     args: list[Any] = []
     map: list[Any] | None = None
     kwargs: dict[str, Any] = {}
@@ -142,6 +156,7 @@ KINDS = {
     "sleep": NodeKind.SLEEP,
     "signal": NodeKind.SIGNAL,
     "approval": NodeKind.APPROVAL,
+    "loop": NodeKind.LOOP,
 }
 
 

@@ -83,6 +83,16 @@ def seconds(what: str, value: object, *, zero: bool = False) -> float:
     return _number(f"{what} (seconds)", value, 0.0, exclusive=not zero)
 
 
+ON_LIMIT: Final = ("fail", "last")
+
+
+def iterations(what: str, value: object) -> int:
+    """How many passes a loop may make."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise DefinitionError(f"{what} is {value!r}: it counts the passes, so it is an integer from 1")
+    return value
+
+
 def to_data(who: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Options as data: checked, converted, without those that are None. Raises ``DefinitionError`` naming ``who``."""
     data: dict[str, Any] = {}

@@ -40,6 +40,7 @@ class Scope:
     workflow: str
     body_file: str | None = None
     guards: Guards = ()
+    loops: set[str] = field(default_factory=set)
     templates: dict[str, tuple[Any, str, str]] = field(default_factory=dict)
     serial: int = field(default_factory=lambda: next(_serials))
 
@@ -193,6 +194,9 @@ def check_in_scope(scope: Scope, reference: Reference, what: str) -> None:
     task = reference._raywf_task
     if task is not None and scope.guards[: len(task.guards)] != task.guards:
         when, side = task.guards[-1]
+        if when in scope.loops:
+            refuse(reference, f"is used as {what} outside of the body of loop {when!r}, where it has another value in "
+                   "every pass. Use the state that raywf.loop gives")  # fmt: skip
         refuse(reference, f"is used as {what} outside of the {'then' if side else 'otherwise'} side of {when!r} it "
                "belongs to: that side may not run. Use the value that raywf.when gives")  # fmt: skip
 

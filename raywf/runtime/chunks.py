@@ -173,7 +173,9 @@ class ChunkDispatcher:
         except Exception as error:
             for call in calls:
                 failure = failure_of(error, call.attempt, kind.options.retry.non_retryable)
-                self._loop.call_soon(self.host.ended, call.live, call.node.index, call.item, call.attempt, failure)
+                self._loop.call_soon(
+                    self.host.ended, call.live, call.node.index, call.item, call.attempt, failure, call.at
+                )
 
     def _send(self, kind: _Kind, calls: list[RemoteCall]) -> None:
         flight = _Flight(kind, calls, next(self._numbers))
@@ -282,18 +284,18 @@ class ChunkDispatcher:
         live, task = call.live, call.node.index
         timeout = call.node.options.timeout
         if call.state is None:  # it was cancelled: its end is what we asked for
-            self.host.ended(live, task, call.item, call.attempt, None)
+            self.host.ended(live, task, call.item, call.attempt, None, call.at)
         elif progress is not None and timeout is not None and self.host.clock.now() - progress.running_since >= timeout:
             where = address(live, task, call.item)
             message = f"{where} ran longer than its timeout of {timeout:g} s"
             failure = Failure("TimeoutError", message, progress.last_words, call.attempt)
-            self.host.ended(live, task, call.item, call.attempt, failure)
+            self.host.ended(live, task, call.item, call.attempt, failure, call.at)
         else:
-            self.host.lost(live, task, call.item, call.attempt, reason)
+            self.host.lost(live, task, call.item, call.attempt, reason, at=call.at)
 
     def _queue_again(self, call: RemoteCall) -> None:
         if call.state is None:
-            self.host.ended(call.live, call.node.index, call.item, call.attempt, None)
+            self.host.ended(call.live, call.node.index, call.item, call.attempt, None, call.at)
             return
         call.begun, call.state = False, None
         self.submit(call)
@@ -308,14 +310,14 @@ class ChunkDispatcher:
                 result = failure_of(error, call.attempt, call.node.options.retry.non_retryable)
         else:
             result = Failure.from_data(what)
-        self.host.ended(call.live, call.node.index, call.item, call.attempt, result)
+        self.host.ended(call.live, call.node.index, call.item, call.attempt, result, call.at)
 
     def cancel(self, call: RemoteCall) -> None:
         """A queued call is dropped. One that flies alone is stopped by force; one among others ends with them."""
         kind = self._kinds.get((call.function, call.node.options, call.isolated))
         if kind is not None and call in kind.waiting:
             kind.waiting.discard(call)
-            self._loop.call_soon(self.host.ended, call.live, call.node.index, call.item, call.attempt, None)
+            self._loop.call_soon(self.host.ended, call.live, call.node.index, call.item, call.attempt, None, call.at)
             return
         flight, call.state = call.state, None
         if flight is not None and len(flight.calls) == 1:

@@ -13,13 +13,15 @@ from raywf.core import events as ev
 from raywf.core.bindings import INPUT, Binding, Const, Ref, evaluate, follow
 from raywf.core.failures import Failure
 from raywf.core.plan import Node, NodeKind
-from raywf.core.state import ExecutionState, result_bytes
+from raywf.core.state import ExecutionState, address_of, result_bytes
 from raywf.definition import values
-from raywf.errors import InvalidInput, RaywfError
+from raywf.errors import InvalidInput, LoopLimit, RaywfError
 from raywf.runtime.code import Code
 from raywf.runtime.data import Blobs, spill
 
 MAX_WIDTH = 100_000
+MAX_ITERATIONS = 1000
+"""The passes of a loop that does not say its own limit, where the settings do not say another."""
 _MAX_TRACEBACK = 20_000
 
 
@@ -54,9 +56,10 @@ def _user_frames(error: BaseException) -> Any:
 class Evaluator:
     """Evaluates bindings against the state of one execution at a time."""
 
-    def __init__(self, code: Code, blobs: Blobs | None) -> None:
+    def __init__(self, code: Code, blobs: Blobs | None, max_iterations: int = MAX_ITERATIONS) -> None:
         self.code = code
         self.blobs = blobs
+        self.max_iterations = max_iterations
         self._context = values.Context(code.find_class, blobs.get if blobs else values.no_blobs)
 
     def decode(self, data: bytes) -> Any:
@@ -92,44 +95,72 @@ class Evaluator:
         try:
             return self._fact(state, node, now)
         except Exception as error:
-            return ev.AttemptFailed(node.id, failure_of(error, 1), 1, None)
+            where = address_of(state, node.index)
+            return ev.AttemptFailed(where, failure_of(error, 1), 1, None)
 
     def _fact(self, state: ExecutionState, node: Node, now: float) -> ev.Event:
+        where = address_of(state, node.index)
         match node.kind:
             case NodeKind.WHEN:
-                return self._when(state, node)
+                return self._when(state, node, where)
             case NodeKind.GATHER:
                 parts = [self.encoded(state, binding) for binding in node.args]
-                return ev.TaskCompleted(node.id, 1, spill(b"[" + b",".join(parts) + b"]", self.blobs))
+                return ev.TaskCompleted(where, 1, spill(b"[" + b",".join(parts) + b"]", self.blobs))
             case NodeKind.SLEEP:
                 given = dict(node.kwargs)
                 seconds = _seconds(self.value(state, given["seconds"]), "sleep")
-                return ev.TimerStarted(node.id, now + seconds, self.encoded(state, given["value"]))
+                return ev.TimerStarted(where, now + seconds, self.encoded(state, given["value"]))
             case NodeKind.SIGNAL:
                 given = dict(node.kwargs)
                 name = self.value(state, given["name"])
                 if not isinstance(name, str) or not name:
                     raise InvalidInput(f"wait_signal needs the signal's name as a string, got {name!r}")
                 return ev.SignalAwaited(
-                    node.id, name, self._due(state, given.get("timeout"), now), self._given(state, given.get("default"))
+                    where, name, self._due(state, given.get("timeout"), now), self._given(state, given.get("default"))
                 )
             case NodeKind.APPROVAL:
                 return self._approval(state, node, now)
+            case NodeKind.LOOP:
+                return self._loop(state, node, where)
             case NodeKind.CALL | NodeKind.CHILD:
-                return ev.MapStarted(node.id, len(self.columns(state, node)[0]))
+                return ev.MapStarted(where, len(self.columns(state, node)[0]))
 
-    def _when(self, state: ExecutionState, node: Node) -> ev.Event:
+    def _when(self, state: ExecutionState, node: Node, where: str) -> ev.Event:
         taken = state.tasks[node.index].wait
         if not isinstance(taken, ev.BranchTaken):
             assert node.condition is not None
-            return ev.BranchTaken(node.id, bool(self.value(state, node.condition)))
+            return ev.BranchTaken(where, bool(self.value(state, node.condition)))
         binding = node.result_then if taken.side else node.result_otherwise
-        return ev.TaskCompleted(node.id, 1, b"null" if binding is None else self.encoded(state, binding))
+        return ev.TaskCompleted(where, 1, b"null" if binding is None else self.encoded(state, binding))
+
+    def _loop(self, state: ExecutionState, node: Node, where: str) -> ev.Event:
+        """The first pass; after each one, the end or the next."""
+        passes = state.tasks[node.index].passes
+        if not passes:
+            return ev.PassStarted(where, 1, self.encoded(state, node.args[0]))
+        assert node.condition is not None and node.result_then is not None
+        last = self.encoded(state, node.result_then)
+        if self.value(state, node.condition):
+            return ev.TaskCompleted(where, 1, last)
+        limit = self.value(state, dict(node.kwargs)["max_iterations"])
+        if limit is None:
+            limit = self.max_iterations
+        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+            raise InvalidInput(f"loop {where}: max_iterations must be an integer from 1, got {limit!r:.60}")
+        if passes < limit:
+            return ev.PassStarted(where, passes + 1, last)
+        if node.on_limit == "last":
+            return ev.TaskCompleted(where, 1, last)
+        state_text = f"{self.decode(last)!r:.200}"
+        raise LoopLimit(
+            f"loop {where} made {passes:,} passes and until= does not hold yet; the state is {state_text}. Correct "
+            "until=, raise max_iterations=, or give on_limit='last' to take the last state as it is"
+        )
 
     def _approval(self, state: ExecutionState, node: Node, now: float) -> ev.Event:
         given = dict(node.kwargs)
         return ev.ApprovalRequested(
-            node.id,
+            address_of(state, node.index),
             str(self.value(state, given["prompt"])),
             self.encoded(state, given["data"]),
             self._due(state, given.get("timeout"), now),

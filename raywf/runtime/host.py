@@ -30,9 +30,9 @@ from raywf.core.codec import to_record
 from raywf.core.effects import ArmTimer, CancelAttempt, Close, Effect, Evaluate, StartAttempt, StartChild
 from raywf.core.execution import ending, initial, is_current, may_start, step, task_at
 from raywf.core.failures import Failure
-from raywf.core.ids import child_id, item_address
+from raywf.core.ids import child_id
 from raywf.core.plan import Node, NodeKind, Plan
-from raywf.core.state import ExecutionState, ExecutionStatus, TaskStatus
+from raywf.core.state import ExecutionState, ExecutionStatus, TaskStatus, address_of, passes_of
 from raywf.core.timers import Timers
 from raywf.ports import Clock, DefinitionRow, Entropy, EventRow, ExecutionRow, SnapshotRow, StatusChange
 from raywf.runtime.evaluate import Evaluator, failure_of
@@ -283,16 +283,17 @@ class Host:
         for effect in effects:
             match effect:
                 case StartAttempt(task, item, attempt):
-                    if not self.draining and may_start(live.state, task, item, attempt):
+                    if not self.draining and may_start(live.state, task, item, attempt, effect.at):
                         self._start(live, effect)
                 case ArmTimer(task, item, due_at):
                     if task_at(live.state, task, item).due_at == due_at:
                         self._arm((live.id, task, item, "wait"), due_at)
                 case StartChild(task, item, attempt):
-                    if may_start(live.state, task, item, attempt):
+                    if may_start(live.state, task, item, attempt, effect.at):
                         self._start_child(live, task, item, attempt)
                 case CancelAttempt(task, item, attempt):
-                    self._cancel(live, task, item, attempt)
+                    if effect.at == passes_of(live.state, task):
+                        self._cancel(live, task, item, attempt)
                 case Evaluate() | Close():
                     self._carry_out(live, (effect,), [])
 
@@ -309,11 +310,11 @@ class Host:
         if self._recorder is None:
             self._recorder = self.loop.call_later(STARTED_AFTER_S, self._record_started)
 
-    def arm_timeout(self, live: Live, task: int, item: int | None, attempt: int, timeout: float) -> None:
+    def arm_timeout(self, live: Live, effect: StartAttempt, timeout: float) -> None:
         """The attempt has begun (it may have queued before): its timeout counts from here, unless it has ended."""
-        if self.open.get(live.id) is not live or not is_current(live.state, task, item, attempt):
-            return
-        self._arm((live.id, task, item, "timeout"), self.clock.now() + timeout)
+        task, item = effect.task, effect.item
+        if self.open.get(live.id) is live and is_current(live.state, task, item, effect.attempt, effect.at):
+            self._arm((live.id, task, item, "timeout"), self.clock.now() + timeout)
 
     def _record_started(self) -> None:
         """Give attempts that run for a while their ``AttemptStarted``; those that still queue are looked at again."""
@@ -323,7 +324,7 @@ class Host:
         for live, effect in unrecorded:
             task, item, attempt = effect.task, effect.item, effect.attempt
             handle = live.inflight.get((task, item)) if live.inflight else None
-            if handle is None or not is_current(live.state, task, item, attempt):
+            if handle is None or not is_current(live.state, task, item, attempt, effect.at):
                 continue
             begun = self.work.has_begun(handle)
             if begun is False:
@@ -336,16 +337,27 @@ class Host:
             pause = STARTED_AFTER_S if len(queued) < 100 else min(1.0, len(queued) / 2000)
             self._recorder = self.loop.call_later(pause, self._record_started)
 
-    def ended(self, live: Live, task: int, item: int | None, attempt: int, outcome: bytes | Failure | None) -> None:
-        """An attempt ended: with an encoded value, with a failure, or (None) because it was cancelled."""
+    def ended(
+        self,
+        live: Live,
+        task: int,
+        item: int | None,
+        attempt: int,
+        outcome: bytes | Failure | None,
+        at: tuple[int, ...] = (),
+    ) -> None:
+        """An attempt, of the pass ``at``, ended: with an encoded value, with a failure, or (None) because it was
+        cancelled."""
+        if at != passes_of(live.state, task):
+            return  # given up on in an earlier pass; what is in flight now is another attempt
         handle = self._landed(live, task, item)
         state = live.state
         node = state.plan.nodes[task]
         if node.options.timeout is not None:
             self._timers.disarm((live.id, task, item, "timeout"))
-        if self.parked or self.open.get(live.id) is not live or not is_current(state, task, item, attempt):
+        if self.parked or self.open.get(live.id) is not live or not is_current(state, task, item, attempt, at):
             return
-        where = node.id if item is None else item_address(node.id, item)
+        where = address_of(state, task, item)
         self.telemetry.attempt_ended(live, where, attempt, outcome, getattr(handle, "queued_at", live.row.created_at))
         if isinstance(outcome, bytes):
             self.turn(live, ev.TaskCompleted(where, attempt, outcome))
@@ -374,11 +386,23 @@ class Host:
             case _:
                 return ev.AttemptFailed(where, failure, attempt, None)
 
-    def lost(self, live: Live, task: int, item: int | None, attempt: int, reason: str, *, counted: bool = True) -> None:
+    def lost(
+        self,
+        live: Live,
+        task: int,
+        item: int | None,
+        attempt: int,
+        reason: str,
+        *,
+        counted: bool = True,
+        at: tuple[int, ...] = (),
+    ) -> None:
         """The process that ran an attempt died. The brain re-runs it, isolates it, or lets it fail."""
+        if at != passes_of(live.state, task):
+            return
         self._landed(live, task, item)
         self._timers.disarm((live.id, task, item, "timeout"))
-        if self.parked or self.open.get(live.id) is not live or not is_current(live.state, task, item, attempt):
+        if self.parked or self.open.get(live.id) is not live or not is_current(live.state, task, item, attempt, at):
             return
         where = address(live, task, item)
         losses = task_at(live.state, task, item).lost + (1 if counted else 0)
@@ -399,7 +423,7 @@ class Host:
         elif live.inflight and (task, item) in live.inflight:
             self.work.cancel(live.inflight[(task, item)])
             return
-        if is_current(live.state, task, item, attempt):
+        if is_current(live.state, task, item, attempt, passes_of(live.state, task)):
             self.turn(live, ev.AttemptCancelled(address(live, task, item), attempt))
 
     # children
@@ -473,7 +497,9 @@ class Host:
     def child_outcome(self, parent: Live, task: int, item: int | None, outcome: bytes | Failure | None) -> None:
         """Report how a child ended to its parent's task. Its failure fails the task."""
         attempt = task_at(parent.state, task, item).attempt
-        if self.open.get(parent.id) is not parent or not is_current(parent.state, task, item, attempt):
+        if self.open.get(parent.id) is not parent or not is_current(
+            parent.state, task, item, attempt, passes_of(parent.state, task)
+        ):
             return
         where = address(parent, task, item)
         if isinstance(outcome, bytes):
@@ -529,13 +555,13 @@ class Host:
                 self.turn(live, ev.DeadlineExceeded(live.row.deadline))
         elif kind == "timeout":
             self.work_timed_out(live, task, item)
-        elif task_at(live.state, task, item).due_at is not None:
+        elif (due_at := task_at(live.state, task, item).due_at) is not None and due_at <= self.clock.now():
             self.turn(live, ev.TimerFired(address(live, task, item)))
 
     def work_timed_out(self, live: Live, task: int, item: int | None) -> None:
         """An attempt ran past its timeout: it fails now, and whatever it still does is ignored."""
         attempt = task_at(live.state, task, item).attempt
-        if not is_current(live.state, task, item, attempt):
+        if not is_current(live.state, task, item, attempt, passes_of(live.state, task)):
             return
         handle = self._landed(live, task, item)
         node = live.state.plan.nodes[task]
@@ -568,7 +594,7 @@ class Host:
         for live in list(self.open.values()):
             for (task, item), handle in list((live.inflight or {}).items()):
                 attempt = task_at(live.state, task, item).attempt
-                if may_start(live.state, task, item, attempt):
+                if may_start(live.state, task, item, attempt, passes_of(live.state, task)):
                     self.turn(live, ev.AttemptLost(address(live, task, item), attempt, "the engine was closed", False))
                 if handle is not None:
                     self.work.cancel(handle)
@@ -586,8 +612,7 @@ def _only_runs(state: ExecutionState) -> bool:
 
 
 def address(live: Live, task: int, item: int | None) -> str:
-    name = live.state.plan.nodes[task].id
-    return name if item is None else item_address(name, item)
+    return address_of(live.state, task, item)
 
 
 def worker_lost_text(where: str, losses: int, reason: str) -> str:

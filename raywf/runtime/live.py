@@ -45,7 +45,7 @@ class Live:
         self.status = row.status
         self.waiting_for = row.waiting_for
         self.inflight: dict[tuple[int, int | None], Any] | None = None
-        self.columns: dict[int, list[list[bytes]]] | None = None
+        self.columns: dict[int, tuple[tuple[int, ...], list[list[bytes]]]] | None = None
         self.watchers: frozenset[str] | None = None
         self.parent: tuple[Live, int, int | None] | None = None
         self.missing: str | None = None

@@ -22,7 +22,7 @@ from raywf.core.execution import fold_on, initial, outstanding, task_at
 from raywf.core.failures import Failure
 from raywf.core.ids import child_id, shard_of
 from raywf.core.plan import Node
-from raywf.core.state import CLOSED, TaskStatus
+from raywf.core.state import CLOSED, TaskStatus, address_of
 from raywf.errors import LeaseLost, NotConnected, StoreUnavailable
 from raywf.ports import (
     Batch,
@@ -157,7 +157,7 @@ class Owner:
             on_trouble=self._trouble,
             on_refused=self._note_refused,
         )
-        evaluator = Evaluator(parts.code, parts.blobs)
+        evaluator = Evaluator(parts.code, parts.blobs, parts.settings.max_iterations)
         self.host = Host(
             commits=self.commits,
             evaluator=evaluator,
@@ -320,7 +320,9 @@ class Owner:
             assert isinstance(effect, StartAttempt)
             # Alone in a process the task cannot have taken this one along: such a loss is not the task's fault.
             counted = current.lost < 2
-            self.host.lost(live, effect.task, effect.item, effect.attempt, "the workflow actor died", counted=counted)
+            self.host.lost(
+                live, effect.task, effect.item, effect.attempt, "the workflow actor died", counted=counted, at=effect.at
+            )
         self.host.release(live, remaining)
 
     def _orphan_child(self, live: Live, task: int, item: int | None, attempt: int) -> None:
@@ -568,8 +570,8 @@ class MeasuredJournal:
 def open_approval(live: Live) -> str | None:
     """The one task that waits for an approval; None when there is none or more than one."""
     waiting = [
-        node.id
-        for node, task in zip(live.state.plan.nodes, live.state.tasks, strict=True)
+        address_of(live.state, at)
+        for at, task in enumerate(live.state.tasks)
         if task.status is TaskStatus.WAITING and isinstance(task.wait, ev.ApprovalRequested)
     ]
     return waiting[0] if len(waiting) == 1 else None

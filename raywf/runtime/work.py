@@ -12,6 +12,7 @@ from raywf.config import INLINE_LIMIT
 from raywf.core.effects import StartAttempt
 from raywf.core.failures import Failure
 from raywf.core.plan import FunctionRef, Node
+from raywf.core.state import passes_of
 from raywf.definition import values
 from raywf.definition.context import TaskContext, enter
 from raywf.errors import CodeMissing
@@ -34,6 +35,7 @@ class RemoteCall:
 
     __slots__ = (
         "args",
+        "at",
         "attempt",
         "begun",
         "context",
@@ -52,6 +54,7 @@ class RemoteCall:
         self.node = node
         self.item = effect.item
         self.attempt = effect.attempt
+        self.at = effect.at
         self.isolated = effect.isolated
         self.function = function
         self.args: list[bytes] = []
@@ -134,7 +137,7 @@ class LocalWork:
         except Exception as error:
             return self._fail_soon(live, node, effect, error)
         if options.timeout is not None:
-            self.host.arm_timeout(live, node.index, effect.item, effect.attempt, options.timeout)
+            self.host.arm_timeout(live, effect, options.timeout)
         context = functools.partial(self.context, live, node, effect)
         return self.runners.start(function.call, (context, args, kwargs), done)
 
@@ -150,7 +153,7 @@ class LocalWork:
 
         def work() -> bytes:
             if timeout is not None:
-                arm = functools.partial(self.host.arm_timeout, live, node.index, effect.item, effect.attempt, timeout)
+                arm = functools.partial(self.host.arm_timeout, live, effect, timeout)
                 self.loop.call_soon_threadsafe(arm)
             args, kwargs = self._arguments(state, node, effect.item, columns)
             enter(context)
@@ -182,7 +185,7 @@ class LocalWork:
 
     def _fail_soon(self, live: Live, node: Node, effect: StartAttempt, error: BaseException) -> Attempt:
         failure = failure_of(error, effect.attempt, node.options.retry.non_retryable)
-        self.loop.call_soon(self.host.ended, live, node.index, effect.item, effect.attempt, failure)
+        self.loop.call_soon(self.host.ended, live, node.index, effect.item, effect.attempt, failure, effect.at)
         return Attempt(None, lambda result, error: None)
 
     def has_begun(self, handle: Any) -> bool | None:
@@ -196,7 +199,7 @@ class LocalWork:
                 self.dispatcher.cancel(handle)
             case Missing(live=live, effect=effect):
                 self.missing.remove(handle)
-                self.loop.call_soon(self.host.ended, live, effect.task, effect.item, effect.attempt, None)
+                self.loop.call_soon(self.host.ended, live, effect.task, effect.item, effect.attempt, None, effect.at)
             case Attempt(work=None):
                 pass
             case Attempt(is_async=True):
@@ -245,13 +248,14 @@ class LocalWork:
         )
 
     def columns(self, live: Live, node: Node) -> list[list[bytes]]:
-        """The encoded positional arguments of a fan-out, computed once while it runs."""
+        """The encoded positional arguments of a fan-out, computed once while it runs (in a loop: in this pass)."""
         if live.columns is None:
             live.columns = {}
+        at = passes_of(live.state, node.index)
         found = live.columns.get(node.index)
-        if found is None:
-            found = live.columns[node.index] = self.evaluator.columns(live.state, node)
-        return found
+        if found is None or found[0] != at:
+            found = live.columns[node.index] = at, self.evaluator.columns(live.state, node)
+        return found[1]
 
     def arguments(self, live: Live, node: Node, item: int | None) -> tuple[list[Any], dict[str, Any]]:
         columns = None if item is None else self.columns(live, node)
@@ -304,12 +308,12 @@ class LocalWork:
             outcome = None
         else:
             outcome = failure_of(error, effect.attempt, node.options.retry.non_retryable)
-        self.host.ended(live, node.index, effect.item, effect.attempt, outcome)
+        self.host.ended(live, node.index, effect.item, effect.attempt, outcome, effect.at)
 
     def _packed(self, live: Live, node: Node, effect: StartAttempt, result: Any, error: BaseException | None) -> None:
         policy = node.options.retry
         outcome = result if error is None else failure_of(error, effect.attempt, policy.non_retryable)
-        self.host.ended(live, node.index, effect.item, effect.attempt, outcome)
+        self.host.ended(live, node.index, effect.item, effect.attempt, outcome, effect.at)
 
 
 def _is_big(result: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
@@ -77,7 +78,7 @@ async def _run(
         commit_buffer=_Noticing,
         clock=clock,
         entropy=SystemEntropy(seed),
-        settings=Settings(store=f"memory://{name}"),
+        settings=Settings.from_env(os.environ, f"memory://{name}"),
         blobs=blobs,
         threads=InlineThreads(loop),
         telemetry=Telemetry(),

@@ -93,6 +93,7 @@ TASK_EVENTS: dict[str, list[ev.Event]] = {
     "MapStarted, items to run": [ev.MapStarted("t", 2)],
     "MapStarted, an empty list": [ev.MapStarted("t", 0)],
     "BranchTaken": [ev.BranchTaken("t", True)],
+    "PassStarted": [ev.PassStarted("t", 1, b"1")],
     "TimerStarted": [ev.TimerStarted("t", 5.0, b"1")],
     "SignalAwaited": [ev.SignalAwaited("t", "go", 5.0)],
     "ApprovalRequested": [ev.ApprovalRequested("t", "Go on?", b"1", 5.0)],
@@ -108,10 +109,15 @@ ANSWERS = {"SignalReceived": "signal", "ApprovalDecided": "approval"}
 
 MEMBER = call("member")
 BRANCH = {"id": "t", "when": CONDITION, "then": ["member"], "result": {"then": {"$ref": "member"}}}
+LOOP = {
+    "id": "t",
+    "loop": {"initial": 0, "body": ["member"], "result": {"$ref": "member"}, "until": {"$ref": "member"}},
+}
 READY_FOR: dict[str, Situation] = {
     "ChildStarted": situation([], {"id": "t", "workflow": {"id": "child", "tasks": [call("work")]}}),
     "MapStarted": situation([], {"id": "t", "function": "app:work", "map": [[1, 2]]}),
     "BranchTaken": situation([], BRANCH, MEMBER),
+    "PassStarted": situation([], LOOP, MEMBER),
     "TimerStarted": situation([], SLEEP, USER),
     "SignalAwaited": situation([], SIGNAL),
     "ApprovalRequested": situation([], APPROVAL),

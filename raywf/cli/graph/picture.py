@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from raywf.core.bindings import references
 from raywf.core.plan import NodeKind
-from raywf.definition.checks import Graph
+from raywf.definition.graph import Graph
 from raywf.definition.model import TaskDefinition, WorkflowDefinition
 
 INPUT = -1
@@ -62,6 +62,8 @@ def _note(task: TaskDefinition) -> str:
             return "decides"
         case NodeKind.APPROVAL:
             return "asks a person"
+        case NodeKind.LOOP:
+            return "again and again"
         case NodeKind.SLEEP:
             return "waits for time"
         case NodeKind.SIGNAL:
@@ -80,7 +82,8 @@ def _edges(definition: WorkflowDefinition, graph: Graph) -> Iterator[Edge]:
         guard = graph.guard[at]
         data, after = graph.data_needs(at), graph.after[at]
         if guard is not None and not any(graph.guard[each] == guard for each in (*data, *after)):
-            yield Edge(guard[0], at, "then" if guard[1] else "otherwise")
+            inside = "each pass" if graph.tasks[guard[0]].loop is not None else ("then" if guard[1] else "otherwise")
+            yield Edge(guard[0], at, inside)
         for need in data:
             yield from (edge._replace(target=at) for edge in _sources(graph, need))
         yield from (Edge(need, at, dotted=True) for need in after)

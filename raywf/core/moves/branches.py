@@ -1,11 +1,15 @@
-"""Tasks whose shape is known only now: the width of a fan-out, the side of a ``when``."""
+"""Tasks whose shape is known only now: the width of a fan-out, the side of a ``when``, the passes of a ``loop``.
+
+A loop keeps only the pass it is in: when the next begins, the tasks of its body are as if they had never run. So the
+ten-thousandth pass costs what the first did, and the history is what remembers the others.
+"""
 
 from __future__ import annotations
 
 from raywf.core.chunks import Chunks
-from raywf.core.events import BranchTaken, Event
-from raywf.core.moves.draft import Draft
-from raywf.core.moves.tasks import READY, need_met, settled, side_progress
+from raywf.core.events import BranchTaken, Event, PassStarted
+from raywf.core.moves.draft import Draft, IllegalTransition
+from raywf.core.moves.tasks import READY, need_met, no_longer_left, settled, side_progress
 from raywf.core.plan import NodeKind
 from raywf.core.state import TaskState, TaskStatus
 
@@ -44,7 +48,25 @@ def _skip(draft: Draft, members: tuple[int, ...]) -> None:
     for member in members:
         node = draft.plan.nodes[member]
         draft.tasks[member] = _SKIPPED
-        draft.left -= 1
         if node.kind is NodeKind.WHEN:
             _skip(draft, node.then)
             _skip(draft, node.otherwise)
+        for inside in node.body:
+            draft.tasks[inside] = _SKIPPED
+        no_longer_left(draft, node)
+
+
+def pass_started(draft: Draft, event: PassStarted) -> None:
+    task, _ = draft.locate(event.task)
+    current = draft.expect(task, None, (TaskStatus.READY,), event)
+    if event.number != current.passes + 1:
+        raise IllegalTransition(f"task {event.task!r} has begun {current.passes} passes: it takes no {event!r:.200}")
+    node = draft.plan.nodes[task]
+    draft.active -= 1
+    draft.tasks[task] = current._replace(
+        status=TaskStatus.RUNNING, remaining=len(node.body), value=event.value, wait=event, passes=event.number
+    )
+    for member in node.body:
+        draft.tasks[member] = TaskState(TaskStatus.PENDING, remaining=len(draft.plan.nodes[member].needs))
+    for member in node.then:
+        need_met(draft, member)

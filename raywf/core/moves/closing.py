@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from raywf.core.events import BranchTaken, Event, ExecutionCancelled, ExecutionFailed
+from raywf.core.events import Event, ExecutionCancelled, ExecutionFailed
 from raywf.core.failures import Failure
-from raywf.core.moves.draft import Draft, IllegalTransition
+from raywf.core.moves.draft import BY_OTHERS, Draft, IllegalTransition
 from raywf.core.moves.undoing import not_undone
 from raywf.core.owed import OPEN, RUNS, must_close
 from raywf.core.state import Closing, ExecutionState, ExecutionStatus, TaskState, TaskStatus
@@ -70,6 +70,6 @@ def _stop(draft: Draft, task: int, item: int | None, current: TaskState) -> None
 def cancel(draft: Draft, task: int, item: int | None, current: TaskState) -> None:
     if current.status is TaskStatus.WAITING:
         draft.waiting -= 1
-    elif not (current.status is TaskStatus.RUNNING and isinstance(current.wait, BranchTaken)):
+    elif not (current.status is TaskStatus.RUNNING and isinstance(current.wait, BY_OTHERS)):
         draft.active -= 1
     draft.put(task, item, current._replace(status=TaskStatus.CANCELLED, due_at=None))

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from raywf.core.chunks import Chunks, Edited
-from raywf.core.events import BranchTaken, Event
-from raywf.core.ids import item_address, split_address
+from raywf.core.events import BranchTaken, Event, PassStarted
+from raywf.core.ids import item_address, pass_address, split_address, split_passes
 from raywf.core.owed import OPEN
 from raywf.core.state import ExecutionState, TaskState, TaskStatus
+
+BY_OTHERS = (BranchTaken, PassStarted)
+"""Tasks that wait for one of these are moved by the tasks inside them, and count neither as active nor as waiting."""
 
 
 class IllegalTransition(Exception):
@@ -45,13 +48,33 @@ class Draft:
 
     def locate(self, address: str) -> tuple[int, int | None]:
         task = self.plan.index.get(address)
-        if task is not None:
+        if task is not None and not self.plan.nodes[task].loops:
             return task, None
         try:
             name, item = split_address(address)
-            return self.plan.index[name], item
+            name, passes = split_passes(name)
+            task = self.plan.index[name]
         except (KeyError, ValueError):
             raise IllegalTransition(f"there is no task {address!r} in the plan of {self.plan.workflow!r}") from None
+        if passes != self.passes(task):
+            raise IllegalTransition(f"{address!r} is of another pass: its loop is at {self.name(task, item)!r}")
+        return task, item
+
+    def asked(self, address: str) -> int | None:
+        """The task that somebody outside means, who need not know the pass it is in; None for one of an earlier pass."""
+        name, passes = split_passes(address)
+        task = self.plan.index.get(name)
+        if task is None:
+            raise IllegalTransition(f"there is no task {address!r} in the plan of {self.plan.workflow!r}")
+        return task if passes in ((), self.passes(task)) else None
+
+    def passes(self, task: int) -> tuple[int, ...]:
+        """The pass that each loop around a task is in, outermost first."""
+        return tuple(self.tasks[loop].passes for loop in self.plan.nodes[task].loops)
+
+    def name(self, task: int, item: int | None) -> str:
+        name = pass_address(self.plan.nodes[task].id, self.passes(task))
+        return name if item is None else item_address(name, item)
 
     def at(self, task: int, item: int | None) -> TaskState:
         current = self.tasks[task]
@@ -72,8 +95,7 @@ class Draft:
     def expect(self, task: int, item: int | None, allowed: tuple[TaskStatus, ...], event: Event) -> TaskState:
         current = self.at(task, item)
         if current.status not in allowed:
-            name = self.plan.nodes[task].id if item is None else item_address(self.plan.nodes[task].id, item)
-            raise IllegalTransition(f"task {name!r} is {current.status}: it takes no {event!r:.200}")
+            raise IllegalTransition(f"task {self.name(task, item)!r} is {current.status}: it takes no {event!r:.200}")
         return current
 
     def current(self, address: str, attempt: int | None, event: Event) -> tuple[int, int | None, TaskState]:
@@ -81,9 +103,9 @@ class Draft:
         task, item = self.locate(address)
         current = self.expect(task, item, OPEN, event)
         by_others = current.status is TaskStatus.RUNNING and (
-            current.items is not None or isinstance(current.wait, BranchTaken)
+            current.items is not None or isinstance(current.wait, BY_OTHERS)
         )
         if by_others or (attempt is not None and attempt != current.attempt):
-            what = "moved by its items or its side" if by_others else f"at attempt {current.attempt}"
+            what = "moved by what is inside it" if by_others else f"at attempt {current.attempt}"
             raise IllegalTransition(f"task {address!r} is {current.status}, {what}: it takes no {event!r:.200}")
         return task, item, current

@@ -23,7 +23,7 @@ def completed(state: ExecutionState, event: TaskCompleted) -> tuple[ExecutionSta
     if task is None or state.closing is not None or state.closed is not None or type(tasks) is not tuple:
         return None
     node, current = plan.nodes[task], tasks[task]
-    if node.undone_by is not None or node.undoes is not None or plan.dependents_of_sides[task]:
+    if node.undone_by is not None or node.undoes is not None or node.loops or plan.dependents_of_sides[task]:
         return None
     if current.status is TaskStatus.READY:
         first = _READY

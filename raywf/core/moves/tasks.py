@@ -23,7 +23,6 @@ def make_ready(draft: Draft, node: Node) -> None:
 
 def settled(draft: Draft, task: int) -> None:
     """A task completed: wake those who needed only this."""
-    draft.left -= 1
     node = draft.plan.nodes[task]
     for dependent in node.dependents:
         need_met(draft, dependent)
@@ -33,6 +32,22 @@ def settled(draft: Draft, task: int) -> None:
             taken = draft.plan.nodes[when]
             if task in (taken.needs_then if current.wait.side else taken.needs_otherwise):
                 side_progress(draft, when, current)
+    no_longer_left(draft, node)
+
+
+def no_longer_left(draft: Draft, node: Node) -> None:
+    """A task has completed or was skipped: its execution, or the pass of the loop around it, is nearer to its end."""
+    if not node.loops:
+        draft.left -= 1
+        return
+    loop = node.loops[-1]
+    current = draft.tasks[loop]
+    if current.remaining > 1:
+        draft.tasks[loop] = current._replace(remaining=current.remaining - 1)
+    elif draft.closing is None:  # what follows the pass is evaluated: the last state, or one more pass
+        draft.tasks[loop] = current._replace(status=TaskStatus.READY, remaining=0, wait=None)
+        draft.active += 1
+        draft.touched.append((loop, None))
 
 
 def need_met(draft: Draft, dependent: int) -> None:
@@ -57,8 +72,8 @@ def side_progress(draft: Draft, when: int, current: TaskState) -> None:
 
 def attempt_ended(draft: Draft, task: int, item: int | None, current: TaskState, ended: TaskState) -> None:
     """An attempt ended with a result."""
-    if current.failures or current.lost or current.wait:
-        ended = ended._replace(failures=current.failures, lost=current.lost, wait=current.wait)
+    if current.failures or current.lost or current.wait or current.passes:
+        ended = ended._replace(failures=current.failures, lost=current.lost, wait=current.wait, passes=current.passes)
     node = draft.plan.nodes[task]
     if node.undone_by is not None:
         draft.changes["order"] = order = draft.state.order + 1

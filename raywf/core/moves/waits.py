@@ -77,7 +77,9 @@ def signal_received(draft: Draft, event: SignalReceived) -> None:
 
 
 def approval_decided(draft: Draft, event: ApprovalDecided) -> None:
-    task, _ = draft.locate(event.task)
+    task = draft.asked(event.task)
+    if task is None:
+        return
     current = draft.tasks[task]
     if event.id in draft.state.seen or not isinstance(current.wait, ApprovalRequested):
         return

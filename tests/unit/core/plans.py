@@ -14,9 +14,8 @@ from raywf.core import events as ev
 from raywf.core.effects import ArmTimer, CancelAttempt, Close, Effect, Evaluate, StartAttempt, StartChild
 from raywf.core.execution import ending, evolve, fold, initial, is_current, outstanding, step, task_at
 from raywf.core.failures import Failure
-from raywf.core.ids import item_address
 from raywf.core.plan import NodeKind, Plan
-from raywf.core.state import ExecutionState, ExecutionStatus, TaskStatus
+from raywf.core.state import ExecutionState, ExecutionStatus, TaskStatus, address_of
 from raywf.definition.compile import compile_plan
 from raywf.definition.model import WorkflowDefinition
 
@@ -42,6 +41,8 @@ class _Writer:
         self.draw = draw
         self.kinds = tuple(kinds)
         self.tasks: list[dict[str, Any]] = []
+        self.undoable = True
+        self.around: set[str] = set()
 
     def some(self, known: list[str]) -> list[dict[str, str]]:
         if not known:
@@ -57,11 +58,14 @@ class _Writer:
             task: dict[str, Any] = {"id": id_}
             self.tasks.append(task)
             visible = [*known, *written]
-            if kind == "when" and depth:
+            if kind == "loop" and depth:
+                self._loop(task, visible, depth)
+            elif kind == "when" and depth:
                 self._when(task, visible, depth)
             else:
                 self._plain(task, kind, visible)
-            after = self.draw(st.lists(st.sampled_from(visible), max_size=1)) if visible else []
+            ended = [each for each in visible if each not in self.around]
+            after = self.draw(st.lists(st.sampled_from(ended), max_size=1)) if ended else []
             if after:
                 task["after"] = after
             written.append(id_)
@@ -76,6 +80,16 @@ class _Writer:
                 task[side] = self.write(visible, depth - 1, 2)
                 outer = self.some(visible)
                 task["result"][side] = [*ref(*task[side]), *outer]
+
+    def _loop(self, task: dict[str, Any], visible: list[str], depth: int) -> None:
+        """Some tasks that may refer to the state, which is the loop's own id inside of it."""
+        outside, self.undoable = self.undoable, False
+        self.around.add(task["id"])
+        body = self.write([*visible, task["id"]], depth - 1, 3)
+        self.around.remove(task["id"])
+        self.undoable = outside
+        until = {"op": "==", "left": ref(self.draw(st.sampled_from(body)))[0], "right": 1}
+        task["loop"] = {"initial": self.some(visible), "body": body, "result": ref(*body), "until": until}
 
     def _plain(self, task: dict[str, Any], kind: str, visible: list[str]) -> None:
         some = self.some(visible)
@@ -101,10 +115,11 @@ class _Writer:
                 task |= {"function": "app:f", "args": some} | self.compensation()
 
     def compensation(self) -> dict[str, Any]:
-        return {"options": {"compensate": "app:undo"}} if self.draw(st.integers(0, 3)) == 0 else {}
+        wanted = self.undoable and self.draw(st.integers(0, 3)) == 0
+        return {"options": {"compensate": "app:undo"}} if wanted else {}
 
 
-EVERY_KIND = ("call", "call", "map", "when", "when", "gather", "sleep", "signal", "approval", "child")
+EVERY_KIND = ("call", "call", "map", "when", "when", "gather", "sleep", "signal", "approval", "child", "loop")
 
 
 @st.composite
@@ -115,9 +130,7 @@ def plans(draw: Any, kinds: Iterable[str] = EVERY_KIND, most: int = 6) -> Plan:
     return plan_of(*writer.tasks, result=ref(*top))
 
 
-def address(state: ExecutionState, task: int, item: int | None) -> str:
-    name = state.plan.nodes[task].id
-    return name if item is None else item_address(name, item)
+address = address_of
 
 
 def answered(state: ExecutionState, event: ev.Event) -> Effect | None:
@@ -144,9 +157,9 @@ def recount(state: ExecutionState) -> tuple[int, int, int]:
     """``active``, ``waiting`` and ``left``, counted from the tasks."""
     active = waiting = left = 0
     for node, task in zip(state.plan.nodes, state.tasks, strict=True):
-        left += task.status not in (TaskStatus.COMPLETED, TaskStatus.SKIPPED) and node.undoes is None
+        left += task.status not in (TaskStatus.COMPLETED, TaskStatus.SKIPPED) and node.undoes is None and not node.loops
         for each in (task,) if task.items is None else tuple(task.items):
-            decided = node.kind is NodeKind.WHEN and each.status is TaskStatus.RUNNING
+            decided = node.kind in (NodeKind.WHEN, NodeKind.LOOP) and each.status is TaskStatus.RUNNING
             active += each.status in (TaskStatus.READY, TaskStatus.RUNNING, TaskStatus.RETRYING) and not decided
             waiting += each.status is TaskStatus.WAITING
     return active, waiting, left
@@ -213,8 +226,8 @@ class World:
         for task in self.state.tasks:
             if task.status is TaskStatus.WAITING:
                 match task.wait:
-                    case ev.SignalAwaited(_, name):
-                        found.append(ev.SignalReceived(name, name.encode(), f"id-{name}"))
+                    case ev.SignalAwaited(where, name):
+                        found.append(ev.SignalReceived(name, name.encode(), f"id-{where}"))
                     case ev.ApprovalRequested(where):
                         found.append(ev.ApprovalDecided(where, True, "", f"id-{where}"))
         return found
@@ -254,23 +267,25 @@ def fixed(text: str, choices: int) -> int:
 
 def evaluated(state: ExecutionState, task: int, choose: Callable[[str, int], int]) -> ev.Event:
     """What evaluating a task could come to."""
-    node, current = state.plan.nodes[task], state.tasks[task]
+    node, current, where = state.plan.nodes[task], state.tasks[task], address_of(state, task)
     given = dict(node.kwargs)
     due = None if repr(given.get("timeout")) == "Const(value=b'null')" else 9.0
     match node.kind:
+        case NodeKind.LOOP if not current.passes or (current.passes < 4 and choose(f"{where}{current.passes}", 3)):
+            return ev.PassStarted(where, current.passes + 1, b"1")
         case NodeKind.WHEN if not isinstance(current.wait, ev.BranchTaken):
-            return ev.BranchTaken(node.id, bool(choose(node.id, 2)))
+            return ev.BranchTaken(where, bool(choose(node.id, 2)))
         case NodeKind.SLEEP:
-            return ev.TimerStarted(node.id, 5.0, node.id.encode())
+            return ev.TimerStarted(where, 5.0, node.id.encode())
         case NodeKind.SIGNAL:
-            return ev.SignalAwaited(node.id, f"s-{node.id}", due, b"0" if "default" in given else None)
+            return ev.SignalAwaited(where, f"s-{node.id}", due, b"0" if "default" in given else None)
         case NodeKind.APPROVAL:
             on_reject, on_timeout = (b"0" if name in given else None for name in ("on_reject", "on_timeout"))
-            return ev.ApprovalRequested(node.id, "?", node.id.encode(), due, on_reject, on_timeout)
+            return ev.ApprovalRequested(where, "?", node.id.encode(), due, on_reject, on_timeout)
         case NodeKind.CALL | NodeKind.CHILD:
-            return ev.MapStarted(node.id, choose(node.id, 5))
+            return ev.MapStarted(where, choose(node.id, 5))
         case _:
-            return ev.TaskCompleted(node.id, current.attempt, node.id.encode())
+            return ev.TaskCompleted(where, current.attempt, node.id.encode())
 
 
 def answer_at_random(world: World, effect: Effect) -> ev.Event | None:
@@ -280,7 +295,7 @@ def answer_at_random(world: World, effect: Effect) -> ev.Event | None:
         return close_event(state)
     if isinstance(effect, Evaluate):
         if chance.random() < 0.03:
-            return ev.AttemptFailed(state.plan.nodes[effect.task].id, BROKEN, 1, None)
+            return ev.AttemptFailed(address_of(state, effect.task), BROKEN, 1, None)
         return evaluated(state, effect.task, lambda text, choices: chance.randrange(choices))
     where = address(state, effect.task, effect.item)
     current = task_at(state, effect.task, effect.item)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from raywf import DefinitionError, WorkflowDefinition
-from raywf.definition.checks import Graph
 from raywf.definition.compile import compile_plan
+from raywf.definition.graph import Graph
 
 API = """\
 id: answer

@@ -102,14 +102,14 @@ class Host:
         self.told: list[tuple[str, Any]] = []
         self.clock = SystemClock()
 
-    def ended(self, live: Any, task: int, item: int | None, attempt: int, outcome: Any) -> None:
+    def ended(self, live: Any, task: int, item: int | None, attempt: int, outcome: Any, at: Any) -> None:
         self.told.append((f"{live.name}", outcome))
 
     def note_missing(self, live: Any, missing: str | None) -> None:
         live.missing = missing
         self.told.append((f"{live.name}", missing))
 
-    def lost(self, live: Any, task: int, item: int | None, attempt: int, reason: str, *, counted: bool = True) -> None:
+    def lost(self, live: Any, task: int, item: int | None, attempt: int, reason: str, *, at: Any) -> None:
         self.told.append((f"{live.name}", f"lost: {reason}"))
 
 
