@@ -22,7 +22,7 @@ import asyncio
 import functools
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from raywf.core import events as ev
 from raywf.core import retry, snapshot
@@ -34,8 +34,9 @@ from raywf.core.ids import child_id
 from raywf.core.plan import Node, NodeKind, Plan
 from raywf.core.state import ExecutionState, ExecutionStatus, TaskStatus, address_of, passes_of
 from raywf.core.timers import Timers
-from raywf.ports import Clock, DefinitionRow, Entropy, EventRow, ExecutionRow, SnapshotRow, StatusChange
+from raywf.ports import Clock, DefinitionRow, Entropy, EventRow, ExecutionRow, StatusChange
 from raywf.runtime.evaluate import Evaluator, failure_of
+from raywf.runtime.hands import Commits, Work
 from raywf.runtime.keeping import keep_snapshot
 from raywf.runtime.live import Live, wake_at, words
 from raywf.telemetry import Telemetry
@@ -50,39 +51,6 @@ _new = tuple.__new__
 
 STARTED_AFTER_S = 0.02
 """An attempt that runs longer than this leaves an ``AttemptStarted`` in the history."""
-
-
-class Commits(Protocol):
-    """The commit buffer, as the host uses it. Everything here is synchronous."""
-
-    def add_events(self, shard: int, rows: list[EventRow]) -> None: ...
-    def add_turn(self, shard: int, rows: list[EventRow], then: Callable[[], None]) -> None: ...
-    def add_opened(self, row: ExecutionRow, definition: DefinitionRow | None) -> None: ...
-    def add_changed(self, shard: int, change: StatusChange) -> None: ...
-    def add_snapshot(self, shard: int, row: SnapshotRow) -> None: ...
-    def add_taken(self, inbox_id: int) -> None: ...
-    def on_durable(self, callback: Callable[[], None]) -> None: ...
-
-
-class Work(Protocol):
-    """Whoever runs attempts for the host: in this process, or as Ray tasks."""
-
-    def start(self, live: Live, node: Node, effect: StartAttempt) -> Any:
-        """Begin an attempt; its outcome comes back through ``Host.ended``, never before this has returned. Returns a
-        handle for ``cancel``."""
-        ...
-
-    def has_begun(self, handle: Any) -> bool | None:
-        """Whether the attempt has left the queue; None when it is not even in one."""
-        ...
-
-    def cancel(self, handle: Any) -> None:
-        """Ask the attempt to end. Whichever way it ends is reported."""
-        ...
-
-    def aside(self, work: Callable[[], Any], done: Callable[[Any, BaseException | None], None]) -> None:
-        """Compute something beside the loop; ``done`` is called on it."""
-        ...
 
 
 class Host:

@@ -40,7 +40,8 @@ from raywf.runtime.code import Code
 from raywf.runtime.data import Blobs
 from raywf.runtime.definitions import Definitions
 from raywf.runtime.evaluate import Evaluator
-from raywf.runtime.host import Commits, Host, address
+from raywf.runtime.hands import Commits
+from raywf.runtime.host import Host, address
 from raywf.runtime.leases import Beside, LeaseKeeper, ThreadBeside
 from raywf.runtime.live import Live
 from raywf.runtime.outbox import Outbox
