@@ -1,9 +1,10 @@
 """Many answers to one question, merged into one answer that says how sure it is.
 
-What lives here: `Candidate` (one source's answer), the strategies (pure functions from candidates to scores), and
-`ResultAggregator`, which picks a strategy, and turns scores into a value, a confidence and a decision.
+What lives here: `Candidate` (one source's answer), the strategies (pure functions from candidates to scores), `FactSet`
+(what is known, as a set that merges) and what is learned from it, and `ResultAggregator`, which picks a strategy, and
+turns scores into a value, a confidence and a decision.
 
-May import: the standard library's types and `raywf.errors`; numpy, scipy and rapidfuzz only inside functions.
+May import: the standard library's types, `raywf.core` and `raywf.errors`; numpy, scipy and rapidfuzz only inside functions.
 Never: ray, asyncio, time, random, os, logging, a store.
 
 Always true: the order of the candidates changes nothing, a source that abstains is not a vote, and a confidence that
@@ -12,6 +13,18 @@ was never compared with gold answers says so (`calibrated` is False).
 
 from raywf.aggregation.aggregator import ResultAggregator
 from raywf.aggregation.candidates import Candidate
+from raywf.aggregation.facts import Answer, FactSet, Gold
+from raywf.aggregation.learning import Learned
 from raywf.aggregation.result import AggregateResult, Conflict, Contribution
 
-__all__ = ["AggregateResult", "Candidate", "Conflict", "Contribution", "ResultAggregator"]
+__all__ = [
+    "AggregateResult",
+    "Answer",
+    "Candidate",
+    "Conflict",
+    "Contribution",
+    "FactSet",
+    "Gold",
+    "Learned",
+    "ResultAggregator",
+]

@@ -1,24 +1,34 @@
 """`ResultAggregator`: chooses a strategy, merges, and decides whether the answer may stand."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from hashlib import sha256
+from typing import Any
 
 from raywf.aggregation.ballot import Ballot, collect
 from raywf.aggregation.candidates import Candidate, check_probability
-from raywf.aggregation.identity import Key
+from raywf.aggregation.conflicts import conflict_kind
+from raywf.aggregation.facts import Answer, Fact, FactSet, Gold
+from raywf.aggregation.identity import Key, identity, spelling
+from raywf.aggregation.learning import ENOUGH_ITEMS, Learned, learn, learn_from, reweighted
+from raywf.aggregation.numeric import NUMERIC, merge_numbers
 from raywf.aggregation.result import AggregateResult, Conflict, Contribution, Decision
 from raywf.aggregation.strategies import STRATEGIES, auto
 from raywf.errors import InvalidInput
 
 TIE_DIGITS = 12
 """Scores equal to this many digits are a tie; sums of the same weights differ only after them."""
+LEARNING = ("auto", "stack", "wawa", "best_source")
 
 
 class ResultAggregator:
     """Merges what several sources said about one question.
 
-    `strategy` is "log_pool" (geometric mean of the sources' distributions), "majority" (weighted vote) or "auto":
-    log_pool where every voting source gives `probs`, else majority. A confidence of `accept_at` or more is "accepted",
+    `strategy`: "majority", "weighted_vote" and "confidence_weighted" count votes; "linear_pool" and "log_pool" average
+    distributions; "mean", "median", "trimmed", "huber" and "hodges_lehmann" merge numbers; "wawa", "stack" and
+    "best_source" use what was learned; "auto" climbs the ladder of `raywf.aggregation.learning` as far as the evidence
+    carries, and `result.rung` and `result.why` say where it stands. A confidence of `accept_at` or more is "accepted",
     less is "escalated" (ask somebody), no vote at all is "abstained".
 
     The order of the candidates changes nothing. Ties go to the value with the higher stated confidence, then to a lot
@@ -27,57 +37,176 @@ class ResultAggregator:
     Raises `InvalidInput` for an unknown strategy and for an `accept_at` outside 0..1.
     """
 
-    def __init__(self, strategy: str = "auto", *, accept_at: float = 0.7) -> None:
-        if strategy != "auto" and strategy not in STRATEGIES:
+    def __init__(self, strategy: str = "auto", *, accept_at: float = 0.7, facts: FactSet | None = None) -> None:
+        if strategy not in (*LEARNING, *NUMERIC, *STRATEGIES):
             raise InvalidInput(_unknown_strategy(strategy))
         check_probability(accept_at, "accept_at, the confidence from which an answer is accepted,")
         self.strategy = strategy
         self.accept_at = float(accept_at)
+        self.facts = FactSet() if facts is None else facts
+        self._learned: Learned | None = None
+
+    @classmethod
+    def from_facts(
+        cls, facts: FactSet | Iterable[Fact], strategy: str = "auto", *, accept_at: float = 0.7
+    ) -> "ResultAggregator":
+        """An aggregator that knows `facts`; equal sets of facts give equal aggregators, bit for bit."""
+        known = facts if isinstance(facts, FactSet) else FactSet.of(facts)
+        return cls(strategy, accept_at=accept_at, facts=known)
 
     def __repr__(self) -> str:
         return f"ResultAggregator(strategy={self.strategy!r}, accept_at={self.accept_at})"
 
+    @property
+    def learned(self) -> Learned:
+        """What the facts teach; worked out when it is first asked for after they changed."""
+        if self._learned is None:
+            self._learned = learn(self.facts)
+        return self._learned
+
+    def add(self, *facts: Fact) -> None:
+        """Facts to learn from; a repeat changes nothing."""
+        self.facts.add(*facts)
+        self._learned = None
+
+    def feedback(
+        self, candidates: Iterable[Candidate], truth: Any, *, item: str | None = None, at: float = 0.0
+    ) -> None:
+        """A gold answer. Without an `item` the candidates name it, so telling the same twice teaches it once.
+
+        `at`, seconds since the epoch, settles which of two truths stands. Raises `InvalidInput` for a truth of None.
+        """
+        known = collect(candidates).candidates
+        name = _digest(known) if item is None else item
+        gold = Gold(name, truth, at)  # refused before anything is kept
+        self.add(*[Answer.of(name, candidate, at=at) for candidate in known], gold)
+
     def merge(self, candidates: Iterable[Candidate]) -> AggregateResult:
         """One answer from `candidates`, one per source. Raises `InvalidInput` for a source that answers twice."""
-        ballot = collect(candidates)
+        return self._merge(collect(candidates), self._knowledge())
+
+    def merge_many(self, batch: Iterable[Iterable[Candidate]]) -> list[AggregateResult]:
+        """One answer per item of `batch`, in order. `InvalidInput.index` names the item that is refused.
+
+        With "auto" and "wawa", and fewer than 50 gold answers, a batch of 50 items or more teaches by itself how far
+        each source agrees with the others.
+        """
+        ballots = []
+        for index, candidates in enumerate(batch):
+            try:
+                ballots.append(collect(candidates))
+            except InvalidInput as error:
+                raise InvalidInput(f"item {index}: {error}", index=index) from error
+        learned = self._knowledge()
+        if (
+            self.strategy in ("auto", "wawa")
+            and learned.rung in ("votes", "consensus")
+            and len(ballots) >= ENOUGH_ITEMS
+        ):
+            learned = self._with_batch(ballots)
+        results = []
+        for index, ballot in enumerate(ballots):
+            try:
+                results.append(self._merge(ballot, learned))
+            except InvalidInput as error:
+                raise InvalidInput(f"item {index}: {error}", index=index) from error
+        return results
+
+    def conformal_set(self, candidates: Iterable[Candidate], coverage: float = 0.9) -> tuple[Any, ...]:
+        """The values that hold the truth in at least `coverage` of cases, likeliest first (`conformal_threshold`).
+
+        "None of these" is one more outcome; where it belongs to the set, the set ends in None. Raises `InvalidInput`
+        with fewer than 50 gold answers.
+        """
+        learned = self.learned
+        if learned.stack is None:
+            raise InvalidInput(f"a conformal set needs 50 gold answers, but there are {learned.golds}; give feedback()")
+        ballot, least = collect(candidates), 1.0 - learned.threshold(coverage)
         if not ballot.votes:
-            return _abstained(ballot, self.strategy)
-        chosen = auto(ballot) if self.strategy == "auto" else STRATEGIES[self.strategy]
-        scores = chosen(ballot)
+            return (None,)
+        scores = learned.stack.scores(ballot)
+        likeliest = sorted(scores, key=lambda key: (-scores[key], ballot.draw(key)))
+        found = [ballot.values[key] for key in likeliest if scores[key] >= least]
+        return (*found, None) if 1.0 - math.fsum(scores.values()) >= least else tuple(found)
+
+    def _knowledge(self) -> Learned:
+        return self.learned if self.strategy in LEARNING and len(self.facts) else Learned()
+
+    def _with_batch(self, ballots: Sequence[Ballot]) -> Learned:
+        """What the facts and this batch teach together, without gold."""
+        known = [collect(answer.candidate() for answer in answers) for answers in self.facts.by_item().values()]
+        ordered = sorted(ballots, key=lambda ballot: _digest(ballot.candidates))  # so that order teaches nothing
+        return learn_from([*known, *ordered], [None] * (len(known) + len(ballots)))
+
+    def _merge(self, ballot: Ballot, learned: Learned) -> AggregateResult:
+        if not ballot.votes:
+            return _abstained(ballot, self.strategy, learned)
+        if self.strategy in NUMERIC:
+            return merge_numbers(ballot, self.strategy, self.accept_at)
+        name, calibrated, scores, ballot = self._scores(ballot, learned)
         ranking = _ranked(ballot, scores)
         winner = ranking[0]
+        confidence = _unit(scores[winner])
         return AggregateResult(
             value=ballot.values[winner],
-            confidence=_unit(scores[winner]),
-            calibrated=False,
+            confidence=confidence,
+            calibrated=calibrated,
             quality=_unit(ballot.support(winner) * len(ballot.votes) / len(ballot.candidates)),
             agreement=_unit(ballot.voted(winner)),
             conflicts=_conflicts(ballot, winner),
             provenance=_provenance(ballot, winner),
-            decision=self._decide(_unit(scores[winner])),
-            strategy=chosen.__name__,
+            decision=self._decide(confidence),
+            strategy=name,
             probs=tuple((ballot.values[key], _unit(scores[key])) for key in ranking),
+            rung=learned.rung if self.strategy == "auto" else "",
+            why=learned.why if self.strategy == "auto" else "",
+            insights=learned.insights,
         )
 
-    def merge_many(self, batch: Iterable[Iterable[Candidate]]) -> list[AggregateResult]:
-        """One answer per item of `batch`, in order. `InvalidInput.index` names the item that is refused."""
-        results = []
-        for index, candidates in enumerate(batch):
-            try:
-                results.append(self.merge(candidates))
-            except InvalidInput as error:
-                raise InvalidInput(f"item {index}: {error}", index=index) from error
-        return results
+    def _scores(self, ballot: Ballot, learned: Learned) -> tuple[str, bool, dict[Key, float], Ballot]:
+        if self.strategy in ("stack", "best_source") and learned.stack is None:
+            raise InvalidInput(
+                f"strategy {self.strategy!r} learns from gold answers and needs 50, but there are {learned.golds}; give "
+                'feedback(), or use strategy="auto", which does what the evidence allows'
+            )
+        if self.strategy in ("auto", "stack", "best_source") and learned.stack is not None:
+            heard = any(learned.stack.weight(vote.source) > 0 for vote in ballot.votes)
+            if heard:
+                return (
+                    ("best_source" if learned.rung == "best" else "stack"),
+                    True,
+                    learned.stack.scores(ballot),
+                    ballot,
+                )
+        if self.strategy in LEARNING:
+            known = learned.weights and any(vote.source in learned.weights for vote in ballot.votes)
+            if known:
+                ballot = collect(reweighted(ballot.candidates, learned))
+            chosen = auto(ballot)
+            if known and chosen is STRATEGIES["majority"]:
+                return "wawa", False, chosen(ballot), ballot
+            return chosen.__name__, False, chosen(ballot), ballot
+        return self.strategy, False, STRATEGIES[self.strategy](ballot), ballot
 
     def _decide(self, confidence: float) -> Decision:
         return "accepted" if confidence >= self.accept_at else "escalated"
 
 
 def _unknown_strategy(strategy: object) -> str:
-    names = sorted(["auto", *STRATEGIES])
+    names = sorted({*LEARNING, *NUMERIC, *STRATEGIES})
     close = get_close_matches(str(strategy), names, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     return f"there is no strategy {strategy!r} in this version: there are {', '.join(names)}{hint}"
+
+
+def _digest(candidates: Sequence[Candidate]) -> str:
+    """A name for a question nobody named: who said what."""
+    said = "\n".join(
+        f"{c.source}\t{spelling(identity(c.value))}\t{c.confidence!r}\t"
+        f"{sorted((spelling(key), p) for key, p in c.distribution().items())}"
+        for c in candidates
+    )
+    return sha256(said.encode(errors="backslashreplace")).hexdigest()
 
 
 def _ranked(ballot: Ballot, scores: dict[Key, float]) -> list[Key]:
@@ -96,7 +225,11 @@ def _conflicts(ballot: Ballot, winner: Key) -> tuple[Conflict, ...]:
     for vote in ballot.votes:
         if vote.key != winner:
             sources.setdefault(vote.key, []).append(vote.source)
-    found = [Conflict(ballot.values[key], tuple(names), _unit(ballot.voted(key))) for key, names in sources.items()]
+    merged = ballot.values[winner]
+    found = [
+        Conflict(ballot.values[key], tuple(names), _unit(ballot.voted(key)), conflict_kind(merged, ballot.values[key]))
+        for key, names in sources.items()
+    ]
     return tuple(sorted(found, key=lambda conflict: (-conflict.share, conflict.sources)))
 
 
@@ -111,7 +244,7 @@ def _provenance(ballot: Ballot, winner: Key | None) -> tuple[Contribution, ...]:
     return tuple(found)
 
 
-def _abstained(ballot: Ballot, strategy: str) -> AggregateResult:
+def _abstained(ballot: Ballot, strategy: str, learned: Learned) -> AggregateResult:
     return AggregateResult(
         value=None,
         confidence=0.0,
@@ -123,6 +256,8 @@ def _abstained(ballot: Ballot, strategy: str) -> AggregateResult:
         decision="abstained",
         strategy=strategy,
         probs=(),
+        rung=learned.rung if strategy == "auto" else "",
+        why="no source voted",
     )
 
 

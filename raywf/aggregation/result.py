@@ -6,13 +6,21 @@ from typing import Any, Literal, TypeAlias
 Decision: TypeAlias = Literal["accepted", "escalated", "abstained"]
 
 
+ConflictKind: TypeAlias = Literal["contradiction", "granularity", "format"]
+
+
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """A value other than the merged one that somebody voted for; `share` is of the voting weight."""
+    """A value other than the merged one that somebody voted for; `share` is of the voting weight.
+
+    `kind`: "format" is the same thing written otherwise ("1,000" and 1000), "granularity" one inside the other
+    ("Paris" and "Paris, France"), "contradiction" anything else. Missing answers are in the provenance.
+    """
 
     value: Any
     sources: tuple[str, ...]
     share: float
+    kind: ConflictKind = "contradiction"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +43,8 @@ class AggregateResult:
     a frequency. `agreement` is the share of the voting weight whose own value is the merged one. `quality` is how
     good the evidence is, whatever the strategy: the mean probability the voters themselves give to the value (a bare
     vote is 1 or 0), times the share of the sources asked that voted. `probs` is the merged distribution, likeliest
-    first, as pairs that a `Candidate` takes. `conflicts` come by falling share, `provenance` by source name.
+    first, as pairs that a `Candidate` takes. `conflicts` come by falling share, `provenance` by source name. `rung` is the
+    step of the ladder that "auto" stood on, `why` its reason in words; `insights` are findings about the sources.
     """
 
     value: Any
@@ -48,3 +57,6 @@ class AggregateResult:
     decision: Decision
     strategy: str
     probs: tuple[tuple[Any, float], ...]
+    rung: str = ""
+    why: str = ""
+    insights: tuple[str, ...] = ()

@@ -33,6 +33,36 @@ def majority(ballot: Ballot) -> dict[Key, float]:
     return {key: (effective * ballot.voted(key) + 1 / outcomes) / (effective + 1) for key in keys}
 
 
+def weighted_vote(ballot: Ballot) -> dict[Key, float]:
+    """The plain weighted shares. Calibrated where weights are agreement with the others; certain when unanimous."""
+    lone = len(ballot.votes) == 1
+    return {key: 0.75 if lone else ballot.voted(key) for key in {vote.key for vote in ballot.votes}}
+
+
+def confidence_weighted(ballot: Ballot) -> dict[Key, float]:
+    """Each vote counts its weight times its confidence (no confidence: 0.5); shares of the whole, like `majority`."""
+    said = {vote.source: 0.5 if vote.confidence is None else float(vote.confidence) for vote in ballot.votes}
+    total = math.fsum(vote.share * said[vote.source] for vote in ballot.votes)
+    if total == 0:  # all say that they do not know: nothing to tell them apart by
+        return dict.fromkeys({vote.key for vote in ballot.votes}, 0.0)
+    sure = math.fsum(vote.share * max(said[vote.source], 0.5) for vote in ballot.votes)
+    counted = {
+        key: math.fsum(vote.share * said[vote.source] for vote in ballot.votes if vote.key == key)
+        for key in {vote.key for vote in ballot.votes}
+    }
+    return {key: min(count / max(total, sure), 1.0) for key, count in counted.items()}
+
+
+def linear_pool(ballot: Ballot) -> dict[Key, float]:
+    """Linear opinion pool: the mean of the distributions by weight (Stone 1961). Robust, and never too sure.
+
+    A source with a confidence and no probs gives the rest to values nobody listed; a bare vote counts as certain.
+    """
+    return {
+        key: ballot.support(key) for key in {key for vote in ballot.votes for key in (vote.key, *vote.distribution)}
+    }
+
+
 def log_pool(ballot: Ballot) -> dict[Key, float]:
     """Logarithmic opinion pool: p(v) ∝ ∏ p_w(v)^w with Σw = 1, the weighted geometric mean of the distributions.
 
@@ -82,5 +112,7 @@ def auto(ballot: Ballot) -> Strategy:
     return log_pool if all(vote.distribution for vote in ballot.votes) else majority
 
 
-STRATEGIES: dict[str, Strategy] = {"log_pool": log_pool, "majority": majority}
+STRATEGIES: dict[str, Strategy] = {
+    each.__name__: each for each in (majority, weighted_vote, confidence_weighted, linear_pool, log_pool)
+}
 """By the names users write; `auto` chooses among them for each merge."""

@@ -1,0 +1,171 @@
+"""What the facts teach about the sources, and the ladder that `strategy="auto"` climbs.
+
+    evidence at hand                                              rung
+    nothing but the ballot                                        votes     majority, or log_pool of whole distributions
+    ≥ 50 items with answers, no or few golds                      consensus Wawa weights, or log_pool; clones share a voice
+    ≥ 50 items with answers and truth                             stack     weights learned from gold
+    … and one source was clearly better on held-out gold          best      that source, by itself
+
+Only the last two are calibrated. `learn` is a function of the facts in canonical order and of nothing else: equal sets
+give equal figures, bit for bit, however they were collected.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from raywf.aggregation.ballot import Ballot, collect
+from raywf.aggregation.calibration import conformal_threshold
+from raywf.aggregation.candidates import Candidate
+from raywf.aggregation.consensus import Table, agreement_weights, clones
+from raywf.aggregation.facts import FactSet
+from raywf.aggregation.identity import Key, identity
+from raywf.aggregation.stack import Golds, Stack, averaged, columns_of
+
+ENOUGH_GOLD = 50
+ENOUGH_ITEMS = 50
+
+Rung: TypeAlias = Literal["votes", "consensus", "stack", "best"]
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What is known of the sources. `rung` and `why` say what `auto` does with it; `insights` are sentences."""
+
+    rung: Rung = "votes"
+    why: str = "nothing is known of the sources yet"
+    golds: int = 0
+    items: int = 0
+    weights: dict[str, float] = field(default_factory=dict)
+    clusters: tuple[tuple[str, ...], ...] = ()
+    stack: Stack | None = None
+    best: str | None = None
+    held_out: tuple[float, ...] = ()
+    """Per gold item 1 - p(truth) of a stack that had not seen it: what conformal sets rest on."""
+
+    @property
+    def insights(self) -> tuple[str, ...]:
+        return tuple(
+            f"{', '.join(group)} repeat one another where the panel is divided; they share one voice"
+            for group in self.clusters
+        )
+
+    def voice(self, source: str) -> float:
+        """1, or a share of 1 among copies."""
+        return next((1.0 / len(group) for group in self.clusters if source in group), 1.0)
+
+    def threshold(self, coverage: float) -> float:
+        return conformal_threshold(self.held_out, coverage)
+
+
+def learn(facts: FactSet) -> Learned:
+    """Everything that `facts` teach. O(answers), and one fit of the stack where there are 50 golds."""
+    ballots, truths = [], []
+    for item, answers in facts.by_item().items():
+        ballots.append(collect(answer.candidate() for answer in answers))
+        gold = facts.golds.get(item)
+        truths.append(None if gold is None else identity(gold.truth))
+    return learn_from(ballots, truths)
+
+
+def learn_from(ballots: Sequence[Ballot], truths: Sequence[Key | None]) -> Learned:
+    """`learn`, of ballots in canonical order and their truths; None where it is not known."""
+    voted = [(ballot, truth) for ballot, truth in zip(ballots, truths, strict=True) if ballot.votes]
+    graded = [(ballot, truth) for ballot, truth in voted if truth is not None]
+    if len(voted) < ENOUGH_ITEMS:
+        why = f"{len(voted)} items with answers are fewer than the {ENOUGH_ITEMS} that teach anything: plain votes"
+        return Learned(why=why, golds=len(graded), items=len(voted))
+    table = Table.of([ballot for ballot, _ in voted])
+    clusters = tuple(clones(table))
+    weights = agreement_weights(table, clusters)
+    if len(graded) < ENOUGH_GOLD:
+        why = (
+            f"{len(voted)} items with answers and {len(graded)} gold answers (a stack needs {ENOUGH_GOLD}): sources "
+            "count by their agreement with the others, and the confidence is not calibrated"
+        )
+        return Learned("consensus", why, len(graded), len(voted), weights, clusters)
+    return _stacked([b for b, _ in graded], [t for _, t in graded], weights, clusters, len(voted))
+
+
+def _stacked(
+    ballots: list[Ballot],
+    truths: list[Key],
+    weights: dict[str, float],
+    clusters: tuple[tuple[str, ...], ...],
+    items: int,
+) -> Learned:
+    import numpy as np
+
+    columns = columns_of(ballots)
+    with_probs = all(vote.distribution for ballot in ballots for vote in ballot.votes)
+    width = len(columns) * (2 if with_probs else 1)
+    golds = Golds(ballots, truths, columns, width)
+    b, held_out = averaged(golds, _direction(ballots, truths, columns, width, weights))
+    stack = Stack(columns, tuple(float(w) for w in b[:-1]), float(b[-1]))
+    rows = np.arange(len(truths))
+    scores = tuple(float(1 - p) for p in held_out[rows, golds.truth])
+    right = held_out[:, :-1].argmax(axis=1) == golds.truth
+    best, lead = _best_source(ballots, truths, right.tolist())
+    rung: Rung = "stack"
+    why = f"{len(truths)} gold answers: each source has a weight learned from them"
+    if lead >= 1.0:
+        rung = "best"
+        why = f"{len(truths)} gold answers, and on held-out ones {best!r} alone was right more often than the stack"
+        alone = Golds(ballots, truths, {best: 0}, 1)
+        b, held_out = averaged(alone, np.ones(1))
+        stack = Stack({best: 0}, (float(b[0]),), float(b[1]))
+        scores = tuple(float(1 - p) for p in held_out[rows, alone.truth])
+    return Learned(rung, why, len(truths), items, weights, clusters, stack, best, scores)
+
+
+def _direction(
+    ballots: list[Ballot], truths: list[Key], columns: dict[str, int], width: int, agreement: dict[str, float]
+) -> Any:
+    """Log-odds of each source's accuracy: hits on gold, and its agreement with the others for twenty golds more."""
+    import numpy as np
+
+    hits, votes = np.zeros(len(columns)), np.zeros(len(columns))
+    prior = np.full(len(columns), 0.5)
+    for source, column in columns.items():
+        prior[column] = agreement.get(source, 0.5)
+    outcomes = 2
+    for ballot, truth in zip(ballots, truths, strict=True):
+        outcomes = max(outcomes, len({vote.key for vote in ballot.votes}))
+        for vote in ballot.votes:
+            column = columns.get(vote.source, columns.get("", -1))
+            votes[column] += 1
+            hits[column] += vote.key == truth
+    q = np.clip((hits + 20 * prior) / (votes + 20), 0.01, 0.99)
+    log_odds = np.maximum(np.log(q * (outcomes - 1) / (1 - q)), 0.05)
+    return np.concatenate([log_odds, log_odds / 4]) if width > len(columns) else log_odds
+
+
+def _best_source(ballots: list[Ballot], truths: list[Key], stacked: list[bool]) -> tuple[str, float]:
+    """The source with most hits, and by how many standard deviations it beats the held-out stack (McNemar).
+
+    Which source is best is settled on the folds that are not being scored, or the comparison would favour the sources.
+    """
+    names = sorted({vote.source for ballot in ballots for vote in ballot.votes})
+    hits = {name: [0] * len(truths) for name in names}
+    for i, (ballot, truth) in enumerate(zip(ballots, truths, strict=True)):
+        for vote in ballot.votes:
+            hits[vote.source][i] = int(vote.key == truth)
+    won = lost = 0
+    for fold in range(5):
+        inside = range(fold, len(truths), 5)
+        chosen = min(names, key=lambda name: (sum(hits[name][i] for i in inside) - sum(hits[name]), name))
+        for i in inside:
+            won += hits[chosen][i] > stacked[i]
+            lost += hits[chosen][i] < stacked[i]
+    best = min(names, key=lambda name: (-sum(hits[name]), name))
+    return best, (won - lost) / math.sqrt(max(won + lost, 1))
+
+
+def reweighted(candidates: Sequence[Candidate], learned: Learned) -> list[Candidate]:
+    """The candidates with what was learned without gold multiplied onto their weights; unknown sources at the mean."""
+    known = learned.weights
+    mean = math.fsum(known.values()) / len(known) if known else 1.0
+    return [
+        Candidate(c.value, c.source, c.confidence, c.probs, c.weight * known.get(c.source, mean)) for c in candidates
+    ]

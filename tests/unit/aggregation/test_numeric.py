@@ -1,0 +1,82 @@
+"""Numbers: the middle, and what one gross error does to it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raywf.aggregation import Candidate, ResultAggregator
+from raywf.aggregation.calibration import (
+    Isotonic,
+    conformal_threshold,
+    drifted,
+    expected_calibration_error,
+    temperature,
+)
+from raywf.aggregation.conflicts import conflict_kind
+from raywf.aggregation.numeric import NUMERIC
+from raywf.errors import InvalidInput
+
+
+def ballot(*values: object) -> list[Candidate]:
+    return [Candidate(value, f"s{index}") for index, value in enumerate(values)]
+
+
+@pytest.mark.parametrize("strategy", ["median", "huber", "hodges_lehmann", "trimmed"])
+def test_a_gross_error_moves_the_mean_and_not_the_robust(strategy: str) -> None:
+    given_ = ballot(10.0, 10.2, 9.9, 10.1, 9.8, 1e6)
+    assert ResultAggregator(strategy).merge(given_).value == pytest.approx(10.0, abs=0.3)
+    assert ResultAggregator("mean").merge(given_).value > 1e5
+    assert [c.value for c in ResultAggregator(strategy).merge(given_).conflicts] == [1e6]
+
+
+@pytest.mark.parametrize("strategy", sorted(NUMERIC))
+@given(st.lists(st.floats(-1e308, 1e308), min_size=1, max_size=8), st.randoms())
+def test_the_middle_lies_between_the_ends_whatever_the_order(strategy: str, values: list[float], chance) -> None:
+    given_ = ballot(*values)
+    result = ResultAggregator(strategy).merge(given_)
+    slack = 1e-9 * max(map(abs, values))
+    assert min(values) - slack <= result.value <= max(values) + slack
+    assert 0 <= result.confidence < 1 and not result.calibrated
+    chance.shuffle(given_)
+    assert ResultAggregator(strategy).merge(given_) == result
+
+
+def test_a_text_among_numbers_is_named() -> None:
+    with pytest.raises(InvalidInput, match=r"'s1' says 'ten'"):
+        ResultAggregator("huber").merge(ballot(1.0, "ten"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "kind"),
+    [
+        ("1,000", 1000, "format"),
+        ("50%", 0.5, "format"),
+        ("New York", "new-york", "format"),
+        ("Paris", "Paris, France", "granularity"),
+        ("C", "C++", "contradiction"),
+        ("5 kg", "5 g", "contradiction"),
+        (True, 1, "contradiction"),
+        ("a" * 5_000_000, "b" * 5_000_000, "contradiction"),
+    ],
+)
+def test_what_kind_of_conflict_it_is(one: object, other: object, kind: str) -> None:
+    assert conflict_kind(one, other) == conflict_kind(other, one) == kind
+
+
+def test_temperature_cools_what_is_too_sure() -> None:
+    claims = [[0.99, 0.01]] * 10
+    assert temperature(claims, [0] * 7 + [1] * 3) > 3
+    assert temperature([[0.7, 0.3]] * 10, [0] * 7 + [1] * 3) == pytest.approx(1, abs=0.05)
+
+
+def test_isotonic_rises_and_pools_what_falls() -> None:
+    steps = Isotonic.fit([0.1, 0.2, 0.3, 0.9], [False, True, False, True])
+    assert [steps(c) for c in (0.0, 0.15, 0.25, 1.0)] == [0.0, 0.0, 0.5, 1.0]
+
+
+def test_calibration_error_drift_and_conformal_rank() -> None:
+    assert expected_calibration_error([0.8] * 10, [True] * 8 + [False] * 2) == pytest.approx(0)
+    assert expected_calibration_error([0.9] * 10, [False] * 10) == pytest.approx(0.9)
+    assert drifted([0.9] * 100, [False] * 50 + [True] * 50) and not drifted([0.5] * 100, [True, False] * 50)
+    assert conformal_threshold([i / 100 for i in range(99)], 0.9) == pytest.approx(0.89)
+    assert conformal_threshold([0.1] * 8, 0.9) == 1.0
