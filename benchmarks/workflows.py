@@ -76,3 +76,54 @@ async def linger(x: int, seconds: float, ledger: str) -> int:
 @workflow(version="1")
 def lingering(x: int, seconds: float, ledger: str) -> Any:
     return linger(x, seconds, ledger)
+
+
+@task
+async def count(x: int) -> int:
+    return x
+
+
+@workflow(version="1")
+def wide(xs: list[int]) -> Any:
+    return total(count.map(xs))
+
+
+@task
+async def total(xs: list[int]) -> int:
+    return sum(xs)
+
+
+STEPS = 100
+
+
+def _steps(x: Any) -> Any:
+    for _ in range(STEPS):
+        x = plus_one(x)
+    return x
+
+
+@workflow(version="1")
+def long(xs: list[int], x: int) -> Any:
+    """STEPS steps, a fan-out over xs, STEPS steps, a wait for a signal, a step: a history of any length."""
+    early = _steps(x)
+    middle = total(count.map(xs).after(early))
+    late = _steps(middle)
+    return [early, middle, late, plus_one(raywf.wait_signal("go"))]
+
+
+@task
+async def ten_ms(x: int) -> int:
+    await asyncio.sleep(0.01)
+    return x + 1
+
+
+@workflow(version="1")
+def chain_of_40(x: int) -> Any:
+    for _ in range(40):
+        x = ten_ms(x)
+    return x
+
+
+@workflow(version="1")
+def nap(seconds: float) -> Any:
+    return plus_one(raywf.sleep(seconds, 1))

@@ -42,10 +42,11 @@ class Unreadable(ValueError):
 def next_at(seq: int, size: int) -> int:
     """At which event the next snapshot is due after one at ``seq`` of a state of ``size`` tasks and items.
 
-    At least ``EVERY`` events later, and not before as many events as the state has places: so all snapshots of a growing
-    execution together cost no more than a constant per event.
+    At least ``EVERY`` events later, and not before as many events as the state has places that are no longer as they
+    began (there are at most ``seq``): so all snapshots of a growing execution together cost a constant per event, and
+    what is left to fold is half of its history at most.
     """
-    return seq + max(EVERY, size)
+    return seq + max(EVERY, min(size, seq))
 
 
 def size_of(state: ExecutionState) -> int:

@@ -117,6 +117,7 @@ def test_snapshots_of_a_growing_state_get_rarer_as_it_grows() -> None:
         seq = next_at(seq, size=seq)
     assert kept <= 2 * 100_000
     assert next_at(10, size=3) == 10 + EVERY
+    assert next_at(EVERY, size=100_000) == 2 * EVERY
     assert size_of(fold(fan_out(), [ev.ExecutionStarted(b"{}"), ev.MapStarted("f", 70)])) == 71
 
 
