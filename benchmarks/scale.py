@@ -1,0 +1,140 @@
+"""raywf long and wide, and what a task costs against what there is of everything: bars, and curves as SVG and JSON.
+
+    python benchmarks/scale.py                    all bars, once: about ten minutes on two cores
+    python benchmarks/scale.py --only sleepers    a row, or several with commas
+    python benchmarks/scale.py --curves           the curves as well: about ten minutes more
+    python benchmarks/scale.py --quick            does every program run? (its figures mean nothing)
+
+Exit 0: all chosen rows ran. 1: a row failed, or with --strict a bar was missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+if __package__ in (None, ""):
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from benchmarks import curves, machine, report
+from benchmarks.figures import number
+from benchmarks.sample import Sample, module, take
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One figure of a row's sample, and the most it may be."""
+
+    row: str
+    figure: str
+    what: str
+    at_most: float
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A sample: the program of ``scale_rows`` with its arguments, and with those that only prove that it runs."""
+
+    name: str
+    full: str
+    quick: str
+
+
+ROWS = (
+    Row("sleepers", "sleepers --n 100000", "sleepers --n 2000"),
+    Row("timers", "timers --n 100000 --spread 60", "timers --n 500 --spread 3"),
+    Row("history", "history --n 100000", "history --n 3000"),
+    Row("fan", "fan --n 50000 --small 1000 --rounds 5", "fan --n 2000 --small 200 --rounds 1"),
+    Row("chain40", "chain40 --n 20", "chain40 --n 2"),
+    Row("takeover-kill", "takeover kill --n 10000", "takeover kill --n 100"),
+    Row("takeover-stop", "takeover stop --n 10000", "takeover stop --n 100"),
+)
+BARS = (
+    Bar("sleepers", "over_idle_mb", "100,000 waiting executions, MB PSS over the idle engine", 120),
+    Bar("sleepers", "restart_s", "a new engine on them, s beside ray.init", 3),
+    Bar("timers", "late_p99_s", "100,000 timers spread over 60 s, late at p99, s", 1),
+    Bar("history", "resume_s", "100,000 events: from a signal to the result in a new engine, s", 1),
+    Bar("history", "step_ratio", "the same: a step at the end to one at the beginning", 1.2),
+    Bar("fan", "peak_over_idle_mb", "fan-out of 50,000, MB PSS over the idle engine", 500),
+    Bar("fan", "ratio", "the same: cost per task to that at 1,000", 1.2),
+    Bar("chain40", "p50_s", "chain of 40 tasks of 10 ms, s", 0.6),
+    Bar("takeover-kill", "next_event_s", "10,000 on 2 actors, one killed, last execution's next event, s", 1.5),
+    Bar("takeover-stop", "next_event_s", "the same without a notice, by lease expiry alone, s", 4),
+)
+CURVES = (
+    curves.Curve("tasks", "tasks in one execution", "per_task_us", "µs per task",
+                 {n: f"fan --n {n} --small 1000 --rounds 1" for n in (1_000, 5_000, 20_000, 50_000)}),
+    curves.Curve("history", "events in one history", "step_late_ms", "ms per step",
+                 {n: f"history --n {n}" for n in (1_000, 10_000, 50_000, 100_000)}),
+    curves.Curve("waiting", "waiting executions", "over_idle_mb", "MB PSS over idle",
+                 {n: f"sleepers --n {n}" for n in (1_000, 10_000, 50_000, 100_000)}),
+    curves.Curve("executions", "executions submitted at once", "per_s", "executions/s",
+                 {n: f"throughput --n {n}" for n in (500, 2_000, 8_000, 20_000)}),
+    curves.Curve("actors", "workflow actors", "per_s", "executions/s",
+                 {n: f"throughput --n 10000 --actors {n}" for n in (1, 2)}),
+)  # fmt: skip
+
+
+def verdicts(samples: Sequence[Sample]) -> list[tuple[Bar, float, bool]]:
+    """Each bar whose row was measured, its figure, and whether it is met."""
+    found = {sample.row: sample.figures for sample in samples if not sample.error}
+    figures = [(bar, found[bar.row][bar.figure]) for bar in BARS if bar.figure in found.get(bar.row, {})]
+    return [(bar, figure, figure <= bar.at_most) for bar, figure in figures]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", metavar="ROW[,ROW]")
+    parser.add_argument("--curves", action="store_true", help="draw the curves, too")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes: proves that the programs run")
+    parser.add_argument("--dir", type=Path, default=Path(".bench"), help="where stores and results are; a real disk")
+    parser.add_argument("--strict", action="store_true", help="exit 1 when a bar is missed")
+    given = parser.parse_args()
+    wanted = {name for name in given.only.split(",") if name}
+    unknown = wanted - {row.name for row in ROWS}
+    if unknown:
+        parser.error(f"no row is called {', '.join(sorted(unknown))}. There are: {', '.join(row.name for row in ROWS)}")
+    directory = given.dir.resolve()
+    machine.check_disk(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / ".gitignore").write_text("*\n")
+
+    def sample(name: str, arguments: str) -> Sample:
+        print(f"{name} ... ", end="", file=sys.stderr, flush=True)
+        taken = take(name, 1, [*module("scale_rows"), *arguments.split()], directory, timeout_s=300)
+        said = taken.error or ", ".join(f"{key} {number(value)}" for key, value in taken.figures.items())
+        print(f"{said} ({taken.took_s:.0f} s)", file=sys.stderr, flush=True)
+        return taken
+
+    facts = machine.facts(directory)
+    chosen = [row for row in ROWS if not wanted or row.name in wanted]
+    samples = [sample(row.name, row.quick if given.quick else row.full) for row in chosen]
+    judged = verdicts(samples)
+    words = {True: "met", False: "NOT MET"}
+    lines = [
+        [bar.what, number(figure), f"<= {bar.at_most:g}", "not judged" if given.quick else words[met]]
+        for bar, figure, met in judged
+    ]
+    print(report.facts_text(facts) + "\n\n" + report.table(["bar", "measured", "must be", "verdict"], lines))
+    drawn = curves.measure(CURVES, sample) if given.curves else {}
+    for name, svg in curves.drawings(CURVES, drawn).items():
+        (directory / f"scale-{name}.svg").write_text(svg, encoding="utf-8")
+    document = {
+        "machine": facts,
+        "samples": [dataclasses.asdict(each) for each in samples],
+        "bars": [dataclasses.asdict(bar) | {"measured": figure, "met": met} for bar, figure, met in judged],
+        "curves": drawn,
+    }
+    report.write(directory / "scale.json", document)
+    print(f"\nevery sample: {directory / 'scale.json'}")
+    failed = [each for each in samples if each.error]
+    missed = given.strict and not given.quick and not all(met for _, _, met in judged)
+    return 1 if failed or missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
