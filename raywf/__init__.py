@@ -18,6 +18,8 @@ _HOME = {
     "Workflow": "raywf.definition.workflows",
     "Task": "raywf.definition.tasks",
     "Retry": "raywf.definition.options",
+    "Limit": "raywf.definition.limits",
+    "Rate": "raywf.definition.limits",
     "when": "raywf.definition.flow",
     "gather": "raywf.definition.flow",
     "loop": "raywf.definition.flow",
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     from raywf.client import WorkflowEngine, connect, connect_async
     from raywf.definition.context import current
     from raywf.definition.flow import approval, gather, loop, sleep, wait_signal, when
+    from raywf.definition.limits import Limit, Rate
     from raywf.definition.model import WorkflowDefinition
     from raywf.definition.options import Retry
     from raywf.definition.tasks import Task, task
@@ -111,11 +114,13 @@ __all__ = [
     "DefinitionError",
     "ExecutionClosed",
     "InvalidInput",
+    "Limit",
     "LoopLimit",
     "NotConnected",
     "NotFound",
     "PermissionDenied",
     "ProviderError",
+    "Rate",
     "RateLimited",
     "RaywfError",
     "ResultAggregator",

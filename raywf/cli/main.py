@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import raywf
-from raywf.cli.commands import act, draw, look, machine, run
+from raywf.cli.commands import act, draw, flow, look, machine, run
 from raywf.cli.commands.results import results
 from raywf.cli.exits import ExitCode, exit_code, one_line
 
@@ -27,7 +27,7 @@ app = typer.Typer(
 _PANELS = {
     "Run": (run.run, run.demo, draw.validate, draw.graph),
     "Look (no engine, no Ray)": (look.ls, look.show, look.why, look.history, look.watch, look.result),
-    "Act (no engine, no Ray)": (act.approve, act.reject, act.signal, act.cancel),
+    "Act (no engine, no Ray)": (act.approve, act.reject, act.signal, act.cancel, flow.limits),
     "This machine": (machine.up, machine.down, machine.doctor, machine.version),
 }
 

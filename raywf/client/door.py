@@ -15,8 +15,10 @@ from typing import Any, TypeVar
 from raywf.client.aggregators import Aggregator
 from raywf.client.engine import AsyncWorkflowEngine
 from raywf.client.handle import AsyncExecutionHandle
+from raywf.client.limits import LimitStatus
 from raywf.client.reading import ExecutionDescription, ExecutionSummary, HistoryEvent
 from raywf.client.why import Explanation
+from raywf.definition.limits import Rate
 from raywf.definition.model import WorkflowDefinition
 from raywf.definition.workflows import Workflow
 from raywf.errors import NotConnected
@@ -227,6 +229,21 @@ class WorkflowEngine:
     def aggregator(self, name: str, *, strategy: str = "auto", accept_at: float = 0.7) -> Aggregator:
         """The aggregator of that name: merges answers and learns how far to trust each source. Raises ``InvalidInput``."""
         return Aggregator(self._async.aggregator(name, strategy=strategy, accept_at=accept_at), self._loop)
+
+    def set_limit(
+        self, name: str, *, concurrency: int | None = None, rate: Rate | None = None, by: str | None = None
+    ) -> None:
+        """Change a limit while it is used, from the next start on, whatever definitions declare. ``concurrency=0`` closes
+        it. Raises ``InvalidInput``."""
+        self._loop.call(self._async.set_limit(name, concurrency=concurrency, rate=rate, by=by))
+
+    def reset_limit(self, name: str) -> None:
+        """Let definitions decide on a limit again. Raises ``NotFound``."""
+        self._loop.call(self._async.reset_limit(name))
+
+    def limits(self) -> builtins.list[LimitStatus]:
+        """Every limit, how it is used now, and who holds it."""
+        return self._loop.call(self._async.limits())
 
     def close(self) -> None:
         """Leave. With a private Ray, open executions are parked, and the next connect goes on with them."""

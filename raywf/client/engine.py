@@ -22,6 +22,7 @@ from raywf.client.checks import check_deadline, check_priority, check_tags
 from raywf.client.commands import Commands
 from raywf.client.handle import AsyncExecutionHandle, Waiting
 from raywf.client.lane import Lane
+from raywf.client.limits import LimitsOfEngine
 from raywf.client.locate import Place, absolute, locate
 from raywf.client.reading import ExecutionSummary, Readings
 from raywf.client.why import Explanation, cluster_facts, explain
@@ -48,7 +49,7 @@ RECHECK_S = 5.0
 _CHUNK = 500
 
 
-class AsyncWorkflowEngine:
+class AsyncWorkflowEngine(LimitsOfEngine):
     """An engine on a Ray. Made by ``connect_async``; belongs to the event loop it was opened on."""
 
     def __init__(self, address: str | None, store: str | None, namespace: str, pools: Sequence[Any]) -> None:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from raywf.client.reading import Readings, instant
 from raywf.core import waiting
+from raywf.core.admission import Slot
 from raywf.core.plan import NodeKind
 from raywf.core.state import CLOSED, ExecutionState, TaskStatus
 from raywf.ports import ExecutionRow, OwnerRow
@@ -103,6 +104,10 @@ async def _reasons(
     if state.closed is not None:
         return []
     found = [WaitReason(kind=kind, text=text, execution=row.id) for kind, text in _noted(row)]
+    if found and found[0].kind == "limit":
+        holders = _holders_of_room(row.id, await readings.reader.slots(readings.namespace))
+        if holders:
+            found[0] = found[0].model_copy(update={"text": f"{found[0].text}; held by {holders}", "who": holders})
     for reason in waiting.reasons(state):
         until = None if reason.until is None else instant(reason.until)
         found.append(
@@ -130,6 +135,16 @@ def _noted(row: ExecutionRow) -> list[tuple[str, str]]:
     if not colon or kind not in _NOTES:
         return []
     return [(kind, f"code that no engine here has: {text}" if kind == "code" else text)]
+
+
+def _holders_of_room(execution: str, slots: Sequence[Slot]) -> str:
+    """Which executions hold what this one waits for."""
+    wanted = {(claim.limit, claim.key) for slot in slots if slot.execution == execution for claim in slot.claims
+              if slot.held_at is None}  # fmt: skip
+    names = dict.fromkeys(slot.execution for slot in slots if slot.held_at is not None
+                          and any((claim.limit, claim.key) in wanted for claim in slot.claims))  # fmt: skip
+    rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(list(names)[:3]) + rest
 
 
 def _unplaceable(row: ExecutionRow, state: ExecutionState, nodes: Sequence[dict[str, float]]) -> list[WaitReason]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from raywf.core.admission import Rule
 from raywf.core.bindings import Binding
 from raywf.core.retry import NO_RETRY, RetryPolicy
 
@@ -36,6 +37,17 @@ class FunctionRef:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitUse:
+    """How a start uses a limit: what the definition declares of it, and paths that say which key and how many units."""
+
+    name: str
+    rule: Rule
+    key: str | None = None
+    units: float | str = 1.0
+    fair: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TaskOptions:
     """How a task runs. Times in seconds, memory in bytes."""
 
@@ -47,6 +59,7 @@ class TaskOptions:
     memory: int | None = None
     resources: tuple[tuple[str, float], ...] = ()
     effect: str = "at_least_once"
+    limits: tuple[LimitUse, ...] = ()
 
 
 DEFAULT_OPTIONS = TaskOptions()
@@ -110,3 +123,5 @@ class Plan:
     """For each task, the ``when`` tasks whose value may need it."""
     undo: tuple[int, ...] = ()
     """The compensations."""
+    limits: tuple[LimitUse, ...] = ()
+    """What an execution as a whole must be admitted by before any of its tasks starts."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from raywf.definition.expressions import Place, PlacedError, read_value
 from raywf.definition.graph import Graph
+from raywf.definition.limits import check_input_paths, limits_data
 from raywf.definition.lines import did_you_mean
 from raywf.definition.names import FUNCTION, ID, MAX_DEPTH, MAX_WIDTH, NAME, RESERVED_PARAMETERS
 from raywf.definition.options import ON_LIMIT, iterations, seconds, to_data
@@ -39,6 +40,7 @@ def check(definition: WorkflowDefinition) -> None:
         )
     _check_parameters(definition)
     _check_ids(definition)
+    _check_limits(definition)
     for at, task in enumerate(definition.tasks):
         _check_kind(task, ("tasks", at))
     graph = Graph(definition)
@@ -73,6 +75,21 @@ def depth(definition: WorkflowDefinition) -> int:
         if deepest > MAX_DEPTH:
             break
     return deepest
+
+
+def _check_limits(definition: WorkflowDefinition) -> None:
+    given: list[tuple[Place, str, Any]] = []
+    if definition.configuration.get("limits") is not None:
+        own = definition.configuration["limits"]
+        given.append((("configuration", "limits"), f"workflow {definition.id!r}", own))
+    for at, task in enumerate(definition.tasks):
+        if task.options.get("limits"):
+            given.append((("tasks", at, "options", "limits"), f"task {task.id!r}", task.options["limits"]))
+    for place, who, limits in given:
+        try:
+            check_input_paths(who, limits_data(who, limits), definition.parameters)
+        except DefinitionError as error:
+            raise PlacedError(place, str(error)) from None
 
 
 def _check_parameters(definition: WorkflowDefinition) -> None:

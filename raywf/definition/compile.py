@@ -11,6 +11,7 @@ from raywf.core.plan import FunctionRef, Node, NodeKind, Plan
 from raywf.definition.compensation import compensation_options, compensation_ref
 from raywf.definition.expressions import read_value
 from raywf.definition.graph import Graph
+from raywf.definition.limits import uses
 from raywf.definition.model import TaskDefinition, WorkflowDefinition
 from raywf.definition.options import from_data
 from raywf.definition.reads import Reads, read_task, resolver
@@ -42,6 +43,7 @@ def compile_plan(definition: WorkflowDefinition) -> Plan:
         index={node.id: node.index for node in nodes},
         undo=tuple(node.index for node in nodes if node.undoes is not None),
         dependents_of_sides=_dependents_of_sides(nodes),
+        limits=uses(definition.configuration.get("limits", ())),
     )
 
 

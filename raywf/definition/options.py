@@ -11,13 +11,14 @@ from typing import Any, Final, TypeAlias
 from raywf.core.plan import DEFAULT_OPTIONS, TaskOptions
 from raywf.core.retry import RetryPolicy
 from raywf.definition.compensation import check_compensate
+from raywf.definition.limits import limits_data, uses
 from raywf.definition.lines import did_you_mean
 from raywf.errors import DefinitionError
 
 NonRetryable: TypeAlias = "tuple[type[BaseException] | str, ...] | type[BaseException] | str"
 
 RESOURCE_OPTIONS: Final = ("num_cpus", "num_gpus", "memory", "resources")
-OPTIONS: Final = ("retry", "timeout", "runs_on", *RESOURCE_OPTIONS, "effect", "compensate")
+OPTIONS: Final = ("retry", "timeout", "runs_on", *RESOURCE_OPTIONS, "effect", "compensate", "limits")
 _PLACES = ("actor", "ray")
 _EFFECTS = ("at_least_once", "at_most_once")
 
@@ -170,6 +171,7 @@ _CHECKS: dict[str, Any] = {
     "resources": _resources,
     "effect": _effect,
     "compensate": check_compensate,
+    "limits": limits_data,
 }
 
 
@@ -188,4 +190,5 @@ def from_data(data: Mapping[str, Any]) -> TaskOptions:
         memory=data.get("memory"),
         resources=tuple(sorted(data.get("resources", {}).items())),
         effect=data.get("effect", "at_least_once"),
+        limits=uses(data.get("limits", ())),
     )

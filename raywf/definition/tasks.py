@@ -5,14 +5,15 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import timedelta
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
 from raywf.core.plan import FunctionRef
 from raywf.definition.compensation import compensation_data
 from raywf.definition.functions import check_arity, function_ref, signature_of
+from raywf.definition.limits import Limit
 from raywf.definition.lines import user_line
 from raywf.definition.names import ID, MAX_WIDTH
 from raywf.definition.options import Retry, to_data
@@ -20,6 +21,7 @@ from raywf.definition.references import Expression, describe
 from raywf.definition.tracing import Trace, active, check_id, required
 from raywf.errors import DefinitionError
 
+Limits: TypeAlias = "Limit | Sequence[Limit]"
 P = ParamSpec("P")
 R = TypeVar("R")
 if TYPE_CHECKING:
@@ -150,12 +152,14 @@ class Task(Callee[P, R]):
         resources: Mapping[str, float] | None = None,
         effect: str | None = None,
         compensate: Callable[..., Any] | None = None,
+        limits: Limits | None = None,
         **unknown: Any,
     ) -> Task[P, R]:
         """The same task with other options for the calls made through it. ``after`` gives order without data."""
         given = {
             "retry": retry, "timeout": timeout, "runs_on": runs_on, "num_cpus": num_cpus, "num_gpus": num_gpus,
-            "memory": memory, "resources": resources, "effect": effect, "compensate": compensate, **unknown,
+            "memory": memory, "resources": resources, "effect": effect, "compensate": compensate,
+            "limits": limits, **unknown,
         }  # fmt: skip
         who = f"task {self.name!r}"
         options = to_data(who, {**self.options, **{name: each for name, each in given.items() if each is not None}})
@@ -259,6 +263,7 @@ def task(
     resources: Mapping[str, float] | None = None,
     effect: str | None = None,
     compensate: Callable[..., Any] | None = None,
+    limits: Limits | None = None,
 ) -> TaskDecorator: ...
 def task(function: Any = None, /, *, name: str | None = None, id: str | None = None, **options: Any) -> Any:
     """Mark a function, sync or async, as something that workflows can run as a task.

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from raywf.core.plan import FunctionRef, Plan
 from raywf.definition.compensation import compensation_ref
 from raywf.definition.functions import check_arity, resolve_function
+from raywf.definition.limits import limits_data
 from raywf.definition.lines import line_of, user_line
 from raywf.definition.names import ID, RESERVED_PARAMETERS
-from raywf.definition.tasks import Callee, Task, by_name, several
+from raywf.definition.tasks import Callee, Limits, Task, by_name, several
 from raywf.definition.tracing import Trace, active, check_id, required
 from raywf.errors import CodeMissing, DefinitionError
 
@@ -32,7 +33,15 @@ class Workflow(Callee[P, R]):
     kind = "workflow"
     __qualname__: str  # that of the function, as functools.update_wrapper leaves it
 
-    def __init__(self, function: Callable[..., Any], id: str, name: str, version: str, description: str) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        id: str,
+        name: str,
+        version: str,
+        description: str,
+        configuration: Mapping[str, Any] | None = None,
+    ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
         self.signature_source = function
@@ -40,6 +49,7 @@ class Workflow(Callee[P, R]):
         self.name = name
         self.version = version
         self.description = description
+        self.configuration = dict(configuration or {})
 
     @property
     def stem(self) -> str:
@@ -110,7 +120,7 @@ class Workflow(Callee[P, R]):
         """By name where the name leads here; else with the body, which is traced again where it arrives."""
         if by_name(self):
             return self.__qualname__
-        return type(self), (self.function, self.id, self.name, self.version, self.description)
+        return type(self), (self.function, self.id, self.name, self.version, self.description, self.configuration)
 
     def __repr__(self) -> str:
         return f"<workflow {self.id} version {self.version}>"
@@ -153,6 +163,7 @@ class LoadedWorkflow(Workflow[..., Any]):
         self.name = definition.name
         self.version = definition.version
         self.description = definition.description
+        self.configuration = dict(definition.configuration)
         self.__name__ = definition.id
         self.function = self.signature_source = _stand_in(definition)
 
@@ -251,7 +262,12 @@ def check_functions(definition: WorkflowDefinition) -> None:
 def workflow(function: Callable[P, R], /) -> Workflow[P, R]: ...
 @overload
 def workflow(
-    *, version: str | int = "1", id: str | None = None, name: str | None = None, description: str | None = None
+    *,
+    version: str | int = "1",
+    id: str | None = None,
+    name: str | None = None,
+    description: str | None = None,
+    limits: Limits | None = None,
 ) -> Callable[[Callable[P, R]], Workflow[P, R]]: ...
 def workflow(
     function: Any = None,
@@ -261,6 +277,7 @@ def workflow(
     id: str | None = None,
     name: str | None = None,
     description: str | None = None,
+    limits: Limits | None = None,
 ) -> Any:
     """Mark a plain ``def`` as the body of a workflow. ``version`` is a label; ``id`` (else ``name``, else the function's
     name) is what executions and their histories are found by.
@@ -268,11 +285,13 @@ def workflow(
     Raises ``DefinitionError`` for what cannot be a body.
     """
     if function is None:
-        return lambda body: _make(body, version, id, name, description)
-    return _make(function, version, id, name, description)
+        return lambda body: _make(body, version, id, name, description, limits)
+    return _make(function, version, id, name, description, limits)
 
 
-def _make(function: Any, version: Any, id: str | None, name: str | None, description: str | None) -> Workflow[Any, Any]:
+def _make(
+    function: Any, version: Any, id: str | None, name: str | None, description: str | None, limits: Any
+) -> Workflow[Any, Any]:
     _check_body(function)
     if id is None:
         id = name if name is not None and ID.match(name) else function.__name__
@@ -283,7 +302,8 @@ def _make(function: Any, version: Any, id: str | None, name: str | None, descrip
         )
     if description is None:
         description = inspect.getdoc(function) or ""
-    return Workflow(function, id, name if name is not None else "", str(version), description)
+    configuration = {} if limits is None else {"limits": limits_data(f"{user_line()}: workflow {id!r}", limits)}
+    return Workflow(function, id, name if name is not None else "", str(version), description, configuration)
 
 
 def _check_body(function: Any) -> None:

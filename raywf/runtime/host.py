@@ -81,6 +81,8 @@ class Host:
         self.on_rest: Callable[[Live], None] = lambda live: None
         self.on_stir: Callable[[Live], None] = lambda live: None
         self.may_act: Callable[[], bool] = lambda: True
+        self.admit_first: Callable[[Live, Sequence[Effect]], Sequence[Effect]] = lambda live, effects: effects
+        self.on_landed: Callable[[Live, int, int | None], None] = lambda live, task, item: None
         self.draining = False
         self.parked = False
         self._timers: Timers[tuple[str, int, int | None, str]] = Timers()
@@ -245,6 +247,8 @@ class Host:
         if not self.may_act():
             self.loop.call_later(0.1, self.release, live, effects)
             return
+        if live.gated:
+            effects = self.admit_first(live, effects)
         if len(effects) > _SLICE:
             self.loop.call_soon(self.release, live, effects[_SLICE:])
             effects = effects[:_SLICE]
@@ -339,6 +343,8 @@ class Host:
         if live.inflight is None:
             return None
         handle = live.inflight.pop((task, item), None)
+        if live.state.plan.nodes[task].options.limits:
+            self.on_landed(live, task, item)
         if not live.inflight:
             live.inflight = None  # a waiting execution keeps no empty dict
         return handle

@@ -17,6 +17,7 @@ class Live:
     __slots__ = (
         "columns",
         "functions",
+        "gated",
         "id",
         "inflight",
         "key",
@@ -49,6 +50,7 @@ class Live:
         self.watchers: frozenset[str] | None = None
         self.parent: tuple[Live, int, int | None] | None = None
         self.missing: str | None = None
+        self.gated = bool(state.plan.limits)
         self.wake_at = row.wake_at
         self.rested = 0
         self.snapshot_at = snapshot.EVERY

@@ -40,6 +40,7 @@ from raywf.runtime.code import Code
 from raywf.runtime.data import Blobs
 from raywf.runtime.definitions import Definitions
 from raywf.runtime.evaluate import Evaluator
+from raywf.runtime.gate import Gate
 from raywf.runtime.hands import Commits
 from raywf.runtime.host import Host, address
 from raywf.runtime.leases import Beside, LeaseKeeper, ThreadBeside
@@ -171,6 +172,9 @@ class Owner:
         self.work = LocalWork(self.host, evaluator, parts.code, self.loop, parts.threads, parts.dispatcher)
         self.host.work = self.work
         self.host.on_closed = self._closed
+        self.gate = self.work.gate = Gate(parts.journal, namespace, me.owner, parts.clock, self.loop)
+        self.host.admit_first = functools.partial(self.gate.admit_first, self.host)
+        self.host.on_landed = self.work.landed
         self.host.on_orphan_child = self._orphan_child
         self.host.child_input = self._child_input  # type: ignore[method-assign]
         self.sleepers = Sleepers(
@@ -436,6 +440,8 @@ class Owner:
         return live is not None
 
     def _closed(self, live: Live, last: EventRow) -> None:
+        if live.state.plan.limits:
+            self.gate.done(str(live.key))
         watchers = (live.watchers or frozenset()) | (self.outbox.kept(live.id) or frozenset())
         if watchers:
             self.outbox.post(watchers, live.id, last)
@@ -529,6 +535,7 @@ class Owner:
         parked = sum(live.wake_at is None for live in self.host.park())
         self.sleepers.stop()
         await self.work.runners.close()
+        self.gate.close()
         await self.commits.close()
         if self.keeper is not None:
             self.keeper.stop()

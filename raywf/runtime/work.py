@@ -20,6 +20,7 @@ from raywf.runtime.attempts import Attempt, CoroutineRunners
 from raywf.runtime.code import Code, Function
 from raywf.runtime.data import pack
 from raywf.runtime.evaluate import Evaluator, failure_of
+from raywf.runtime.gate import Gate
 from raywf.runtime.host import Host, address
 from raywf.runtime.live import Live
 
@@ -91,6 +92,21 @@ class Missing:
         self.queued_at = 0.0
 
 
+class Asking(Missing):
+    """An attempt that waits for room in a limit."""
+
+    __slots__ = ()
+
+
+def _flies(live: Live, place: tuple[int, int | None]) -> bool:
+    return live.inflight is not None and place in live.inflight
+
+
+def _slot(live: Live, effect: StartAttempt) -> str:
+    """The id of an attempt's slot: a task has one attempt at a time."""
+    return f"{live.key}/{address(live, effect.task, effect.item)}"
+
+
 class LocalWork:
     """``host.Work`` in this process, with a ``dispatcher`` for what runs elsewhere."""
 
@@ -111,9 +127,12 @@ class LocalWork:
         self.threads = threads
         self.dispatcher = dispatcher
         self.missing: list[Missing] = []
+        self.gate: Gate | None = None
         self.on_worn_out: Callable[[], None] = lambda: None
 
     def start(self, live: Live, node: Node, effect: StartAttempt) -> Any:
+        if node.options.limits and self.gate is not None and not self.gate.holds(_slot(live, effect)):
+            return self._ask(self.gate, live, node, effect)
         function = live.functions[node.index]
         if function is None:
             assert node.function is not None
@@ -190,13 +209,17 @@ class LocalWork:
 
     def has_begun(self, handle: Any) -> bool | None:
         """None: it cannot begin before something else happens, and is started anew then."""
-        return None if isinstance(handle, Missing) else bool(handle.begun)
+        return None if isinstance(handle, (Missing, Asking)) else bool(handle.begun)
 
     def cancel(self, handle: Any) -> None:
         match handle:
             case RemoteCall():
                 assert self.dispatcher is not None
                 self.dispatcher.cancel(handle)
+            case Asking(live=live, effect=effect):
+                assert self.gate is not None
+                self.gate.done(_slot(live, effect))
+                self.loop.call_soon(self.host.ended, live, effect.task, effect.item, effect.attempt, None)
             case Missing(live=live, effect=effect):
                 self.missing.remove(handle)
                 self.loop.call_soon(self.host.ended, live, effect.task, effect.item, effect.attempt, None, effect.at)
@@ -216,6 +239,35 @@ class LocalWork:
 
     def aside(self, work: Callable[[], Any], done: Callable[[Any, BaseException | None], None]) -> None:
         self.threads.start(work, done, _FIRST)
+
+    # limits
+
+    def _ask(self, gate: Gate, live: Live, node: Node, effect: StartAttempt) -> Asking | Attempt:
+        asking = Asking(live, node, effect)
+        start = functools.partial(self._admitted, gate, asking)
+        note = functools.partial(self.host.note_missing, live)
+        where = address(live, node.index, effect.item)
+        try:
+            gate.ask(_slot(live, effect), live, where, node.options.limits, start, note)
+        except ValueError as error:
+            return self._fail_soon(live, node, effect, error)
+        return asking
+
+    def _admitted(self, gate: Gate, asking: Asking) -> None:
+        live, effect = asking.live, asking.effect
+        place = (effect.task, effect.item)
+        if live.inflight is None or live.inflight.get(place) is not asking:
+            gate.done(_slot(live, effect))
+            return
+        del live.inflight[place]
+        self.host.release(live, (effect,))
+        if not _flies(live, place):  # not now: it asks again when it comes again
+            gate.done(_slot(live, effect))
+
+    def landed(self, live: Live, task: int, item: int | None) -> None:
+        """An attempt has ended, however: its slot is free."""
+        if self.gate is not None:
+            self.gate.done(f"{live.key}/{address(live, task, item)}")
 
     # code that is not here
 

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from raywf.client.reading import Readings, open_approvals
@@ -78,7 +79,7 @@ async def _run(
         commit_buffer=_Noticing,
         clock=clock,
         entropy=SystemEntropy(seed),
-        settings=Settings.from_env(os.environ, f"memory://{name}"),
+        settings=replace(Settings.from_env(os.environ, f"memory://{name}"), lease_s=_PATIENCE_S),
         blobs=blobs,
         threads=InlineThreads(loop),
         telemetry=Telemetry(),
@@ -99,6 +100,7 @@ async def _run(
         return await _to_the_end(owner, readings, moved, signals, approve)
     finally:
         await owner.work.runners.close()
+        owner.gate.close()
         await owner.commits.close()
 
 

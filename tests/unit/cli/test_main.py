@@ -15,7 +15,7 @@ from raywf.cli import main as program
 
 Cli = Callable[..., Any]
 ROOT = Path(__file__).resolve().parents[3]
-COMMANDS = "run demo validate graph ls show why history watch result approve reject signal cancel up down doctor version".split()
+COMMANDS = "run demo validate graph ls show why history watch result approve reject signal cancel limits up down doctor version".split()
 RESULTS = [f"results {name}" for name in ("compare", "sources", "calibration")]
 READING = [*"ls show why history watch result validate doctor version".split(), *RESULTS]
 

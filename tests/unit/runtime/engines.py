@@ -130,7 +130,7 @@ class Engine:
             commit_buffer=Noticing,
             clock=self.clock,
             entropy=SystemEntropy(life),
-            settings=Settings(store=f"memory://{store}", **settings),
+            settings=Settings(**{"store": f"memory://{store}", "lease_s": 1e9, **settings}),
             blobs=self.blobs,
             threads=self.threads,
             telemetry=self.telemetry,
@@ -224,6 +224,7 @@ class Engine:
             for handle in (live.inflight or {}).values():
                 self.owner.work.cancel(handle)
         self.host.parked = True
+        self.owner.gate.close()
         for timer in (self.host._alarm, self.host._recorder):
             if timer is not None:
                 timer.cancel()

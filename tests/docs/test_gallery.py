@@ -1,0 +1,22 @@
+"""The programs of examples/gallery that need no Ray print what they say they print."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import runpy
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import ROOT, printed_by
+
+GALLERY = sorted((ROOT / "examples" / "gallery").glob("limits*.py"))
+
+
+@pytest.mark.parametrize("path", GALLERY, ids=lambda path: path.stem)
+def test_a_program_of_the_gallery_prints_what_it_says(path: Path) -> None:
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        runpy.run_path(str(path), run_name="__main__")
+    assert printed.getvalue() == printed_by(path)
