@@ -15,6 +15,7 @@ from raywf.aggregation.learning import ENOUGH_ITEMS, Learned, learn, learn_from,
 from raywf.aggregation.numeric import NUMERIC, merge_numbers
 from raywf.aggregation.result import AggregateResult, Conflict, Contribution, Decision
 from raywf.aggregation.strategies import STRATEGIES, auto
+from raywf.aggregation.text import merge_text
 from raywf.errors import InvalidInput
 
 TIE_DIGITS = 12
@@ -26,7 +27,8 @@ class ResultAggregator:
     """Merges what several sources said about one question.
 
     `strategy`: "majority", "weighted_vote" and "confidence_weighted" count votes; "linear_pool" and "log_pool" average
-    distributions; "mean", "median", "trimmed", "huber" and "hodges_lehmann" merge numbers; "wawa", "stack" and
+    distributions; "mean", "median", "trimmed", "huber" and "hodges_lehmann" merge numbers;
+    "text" votes on the answers that texts state; "wawa", "stack" and
     "best_source" use what was learned; "auto" climbs the ladder of `raywf.aggregation.learning` as far as the evidence
     carries, and `result.rung` and `result.why` say where it stands. A confidence of `accept_at` or more is "accepted",
     less is "escalated" (ask somebody), no vote at all is "abstained".
@@ -38,7 +40,7 @@ class ResultAggregator:
     """
 
     def __init__(self, strategy: str = "auto", *, accept_at: float = 0.7, facts: FactSet | None = None) -> None:
-        if strategy not in (*LEARNING, *NUMERIC, *STRATEGIES):
+        if strategy not in (*LEARNING, *NUMERIC, *STRATEGIES, "text"):
             raise InvalidInput(_unknown_strategy(strategy))
         check_probability(accept_at, "accept_at, the confidence from which an answer is accepted,")
         self.strategy = strategy
@@ -141,6 +143,9 @@ class ResultAggregator:
     def _merge(self, ballot: Ballot, learned: Learned) -> AggregateResult:
         if not ballot.votes:
             return _abstained(ballot, self.strategy, learned)
+        if self.strategy == "text":
+            votes = ResultAggregator("majority", accept_at=self.accept_at)
+            return merge_text(ballot.candidates, votes.merge)
         if self.strategy in NUMERIC:
             return merge_numbers(ballot, self.strategy, self.accept_at)
         name, calibrated, scores, ballot = self._scores(ballot, learned)
@@ -193,7 +198,7 @@ class ResultAggregator:
 
 
 def _unknown_strategy(strategy: object) -> str:
-    names = sorted({*LEARNING, *NUMERIC, *STRATEGIES})
+    names = sorted({*LEARNING, *NUMERIC, *STRATEGIES, "text"})
     close = get_close_matches(str(strategy), names, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     return f"there is no strategy {strategy!r} in this version: there are {', '.join(names)}{hint}"

@@ -1,0 +1,241 @@
+"""Does a merge beat its best source, and does its confidence mean what it says? On data with known truth.
+
+    python -m benchmarks.aggregation --data DIR [--splits 20] [--only mid8,clones]      (or RAYWF_BENCH_DATA)
+
+DIR holds mmlu_pro_llm_votes/votes.csv (question_id, category, n_options, truth, one column per source; empty = abstains).
+A row without its data is named and skipped. Every figure is a mean over seeded splits, scored on the items whose truth
+was not given. The peer, crowd-kit, runs in an environment of its own (`make_peers.py crowdkit`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import random
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+if __package__ in (None, ""):
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from benchmarks.figures import expected_calibration_error
+from benchmarks.report import table, write
+from raywf import Candidate, ResultAggregator
+from raywf.aggregation.ballot import Ballot, collect
+from raywf.aggregation.identity import identity
+from raywf.aggregation.learning import Learned, learn_from
+
+PANELS = {
+    "mid8": "Meta-Llama-3_1-70B-Instruct gemini-1.5-flash-002 DeepSeek-Coder-V2 Meta-Llama-3-70B Qwen1.5-110B "
+    "jamba-1.5-large Qwen1.5-72B-Chat Mixtral-8x7B-Instruct-v0.1",
+    "top4": "gemini-1.5-pro-002 Meta-Llama-3_1-70B-Instruct gemini-1.5-flash-002 DeepSeek-Coder-V2",
+    "small7": "Meta-Llama-3-8B Mistral-7B-v0.2-hf Yi-6b-Chat gemma-7b Qwen1.5-7B-Chat Phi-3-mini-4k-instruct mathstral-7B",
+}
+NOT_VOTES = ("question_id", "category", "n_options", "truth")
+GOLD_SIZES = (50, 100, 200)
+COPIES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One figure beside its bar."""
+
+    what: str
+    measured: float
+    bar: str
+    met: bool
+
+
+class Panel:
+    """Answers of some sources to all questions, and the truth."""
+
+    def __init__(self, rows: Sequence[dict[str, str]], sources: Sequence[str]) -> None:
+        self.sources = tuple(sources)
+        self.truths = [row["truth"] for row in rows]
+        self.said = [[row[source] or None for source in sources] for row in rows]
+        self.ballots = [self.ballot(said) for said in self.said]
+
+    def ballot(self, said: Sequence[str | None], sources: Sequence[str] | None = None) -> Ballot:
+        names = self.sources if sources is None else sources
+        return collect(Candidate(value, source) for value, source in zip(said, names, strict=True))
+
+    def split(self, gold: int, seed: int) -> tuple[list[int], list[int]]:
+        order = list(range(len(self.truths)))
+        random.Random(seed).shuffle(order)
+        return sorted(order[:gold]), sorted(order[gold:])
+
+    def best(self, items: Sequence[int]) -> float:
+        """The accuracy of the best source on these items: an oracle's choice, which nobody has."""
+        return max(sum(self.said[i][s] == self.truths[i] for i in items) / len(items) for s in range(len(self.sources)))
+
+    def majority(self, items: Sequence[int]) -> float:
+        """Ties in expectation, so that no rule for ties helps or hurts."""
+        hits = []
+        for i in items:
+            votes: dict[str, int] = {}
+            for value in self.said[i]:
+                if value is not None:
+                    votes[value] = votes.get(value, 0) + 1
+            top = [value for value, count in votes.items() if count == max(votes.values())]
+            hits.append((self.truths[i] in top) / len(top) if top else 0.0)
+        return statistics.fmean(hits)
+
+    def taught(self, gold: Sequence[int]) -> Learned:
+        """All answers are known, and the truth of the gold items."""
+        known = set(gold)
+        return learn_from(
+            self.ballots, [identity(truth) if i in known else None for i, truth in enumerate(self.truths)]
+        )
+
+
+def scored(panel: Panel, learned: Learned, items: Sequence[int]) -> tuple[float, float]:
+    """(accuracy, ECE) of the stack on `items`."""
+    assert learned.stack is not None
+    confidences, hits = [], []
+    for i in items:
+        if not panel.ballots[i].votes:
+            confidences.append(0.0)
+            hits.append(False)
+            continue
+        scores = learned.stack.scores(panel.ballots[i])
+        chosen = max(scores, key=scores.__getitem__)
+        confidences.append(scores[chosen])
+        hits.append(chosen == identity(panel.truths[i]))
+    return statistics.fmean(hits), expected_calibration_error(confidences, hits)
+
+
+def with_gold(name: str, panel: Panel, gold: int, splits: int) -> list[Line]:
+    gains, over_majority, errors, covered = [], [], [], []
+    for seed in range(splits):
+        given, items = panel.split(gold, seed)
+        learned = panel.taught(given)
+        accuracy, error = scored(panel, learned, items)
+        gains.append(accuracy - panel.best(items))
+        over_majority.append(accuracy - panel.majority(items))
+        errors.append(error)
+        if gold == 200:
+            covered.append(_covered(panel, learned, items))
+    gain, ece = statistics.fmean(gains), statistics.fmean(errors)
+    least = {"all30": 0.008, "mid8": 0.0}.get(name, -0.005) if gold == 200 else -0.005
+    lines = [Line(f"{name}, {gold} gold: over the best source", gain, f">= {least}", gain >= least)]
+    if gold == 200 and name in ("all30", "mid8"):
+        bar = 0.05 if name == "all30" else 0.06
+        lines.append(Line(f"{name}, {gold} gold: ECE", ece, f"<= {bar}", ece <= bar))
+    if gold == 200 and name == "mid8":
+        more, mean = statistics.fmean(over_majority), statistics.fmean(covered)
+        near = statistics.fmean(0.87 <= c <= 0.93 for c in covered)
+        lines += [
+            Line(f"{name}, {gold} gold: over the majority", more, ">= 0.015", more >= 0.015),
+            Line("conformal sets at 0.90: mean coverage", mean, "0.885-0.915", 0.885 <= mean <= 0.915),
+            Line("conformal sets: splits within 0.87-0.93", near, ">= 0.7", near >= 0.7),
+        ]
+    return lines
+
+
+def _covered(panel: Panel, learned: Learned, items: Sequence[int]) -> float:
+    assert learned.stack is not None
+    least, hits = 1.0 - learned.threshold(0.9), []
+    for i in items:
+        scores = learned.stack.scores(panel.ballots[i]) if panel.ballots[i].votes else {}
+        truth = identity(panel.truths[i])
+        hits.append(scores.get(truth, 1.0 - sum(scores.values())) >= least)
+    return statistics.fmean(hits)
+
+
+def without_gold(panel: Panel) -> list[Line]:
+    accuracy, ece = _merged(panel, panel.sources, panel.said)
+    more = accuracy - panel.majority(range(len(panel.truths)))
+    return [
+        Line("mid8, no gold: over the majority", more, ">= 0.008", more >= 0.008),
+        Line("mid8, no gold: ECE", ece, "<= 0.06", ece <= 0.06),
+    ]
+
+
+def _merged(panel: Panel, sources: Sequence[str], said: Sequence[Sequence[str | None]]) -> tuple[float, float]:
+    batch = [[Candidate(v, s) for v, s in zip(row, sources, strict=True)] for row in said]
+    results = ResultAggregator().merge_many(batch)
+    hits = [result.value == truth for result, truth in zip(results, panel.truths, strict=True)]
+    return statistics.fmean(hits), expected_calibration_error([r.confidence for r in results], hits)
+
+
+def clones(panel: Panel, worst: Sequence[str | None]) -> list[Line]:
+    honest, _ = _merged(panel, panel.sources, panel.said)
+    labels, lines = sorted(set(panel.truths)), []
+    for noise in (0.0, 0.05, 0.1):
+        chance = random.Random(1)
+        said = [
+            [*row, *(chance.choice(labels) if chance.random() < noise else copied for _ in range(COPIES))]
+            for row, copied in zip(panel.said, worst, strict=True)
+        ]
+        names = [*panel.sources, *(f"copy {i}" for i in range(COPIES))]
+        lost = honest - _merged(panel, names, said)[0]
+        lines.append(Line(f"8 copies of the worst, noise {noise:g}: loses", lost, "<= 0.01", lost <= 0.01))
+    return lines
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=os.environ.get("RAYWF_BENCH_DATA"))
+    parser.add_argument("--splits", type=int, default=20)
+    parser.add_argument("--only", default="", help="parts: mid8, all30, top4, small7, clones")
+    parser.add_argument("--out", type=Path, default=Path(".bench/aggregation.json"))
+    given = parser.parse_args()
+    source = Path(given.data or ".") / "mmlu_pro_llm_votes" / "votes.csv"
+    if not source.exists():
+        print(f"skipped, no data: every row needs {source}; give its directory with --data or RAYWF_BENCH_DATA")
+        return 0
+    with source.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    everybody = [name for name in rows[0] if name not in NOT_VOTES]
+    wanted = set(filter(None, given.only.split(",")))
+    parts = _parts(rows, everybody, given.splits)
+    lines: list[Line] = []
+    for name, part in parts:
+        if wanted and name not in wanted:
+            continue
+        start = time.perf_counter()
+        lines += part()
+        print(f"{name}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
+    shown = [[line.what, f"{line.measured:.4f}", line.bar, "met" if line.met else "NOT MET"] for line in lines]
+    print(table(["figure", "measured", "bar", "verdict"], shown, frozenset({1})))
+    document = {"splits": given.splits, "items": len(rows), "lines": [
+        {"what": line.what, "measured": line.measured, "bar": line.bar, "met": line.met} for line in lines
+    ]}  # fmt: skip
+    write(given.out, document)
+    return 0
+
+
+def _parts(
+    rows: Sequence[dict[str, str]], everybody: Sequence[str], splits: int
+) -> list[tuple[str, Callable[[], list[Line]]]]:
+    def accuracy(name: str) -> float:
+        return sum(row[name] == row["truth"] for row in rows) / len(rows)
+
+    panels = {"all30": list(everybody), **{name: members.split() for name, members in PANELS.items()}}
+    found: list[tuple[str, Callable[[], list[Line]]]] = []
+    for name, members in panels.items():
+        if missing := sorted(set(members) - set(everybody)):
+            print(f"skipped, no data: {name} needs {', '.join(missing)}")
+            continue
+        panel = Panel(rows, [n for n in everybody if n in members])
+        found.append((name, lambda name=name, panel=panel: _golds(name, panel, splits)))  # type: ignore[misc]
+        if name == "mid8":
+            worst = min(everybody, key=accuracy)
+            copied = [row[worst] or None for row in rows]
+            found.append((name, lambda panel=panel: without_gold(panel)))  # type: ignore[misc]
+            found.append(("clones", lambda panel=panel, copied=copied: clones(panel, copied)))  # type: ignore[misc]
+    return found
+
+
+def _golds(name: str, panel: Panel, splits: int) -> list[Any]:
+    return [line for gold in GOLD_SIZES for line in with_gold(name, panel, gold, splits)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
