@@ -24,11 +24,12 @@ COMPARED_UP_TO = 64
 _PATTERNS = [
     re.compile(r"\\boxed\{([^{}]{1,200})\}"),
     re.compile(
-        r"\b(?:final\s+answer|answer|solution|result)\b\s*(?:is|:|=)+\s*[*_(\[\"']*([^\n.;*_\"')\]]{1,200})",
+        r"\b(?:answer|solution|result)\b\s*(?:is|:|=)+\s*[*_(\[\"']*(?!let['’]?s\b)(?=([^\n.;*_\"')\]]{1,200}))",
         re.IGNORECASE,
-    ),
+    ),  # what follows is looked at and not consumed: "Answer: the answer is B" states B
     re.compile(r"^####\s*(.{1,200})$", re.MULTILINE),
 ]
+_NEXT_QUESTION = re.compile(r"^\s*(?:Question|Q)\s*:", re.MULTILINE)
 _LETTER = re.compile(r"^\(?([A-Za-z])\b(?!')(?:[).:]|\s|$)")
 
 
@@ -37,7 +38,7 @@ def extract_answer(text: str) -> str | None:
 
     A single option letter is given alone and upper case. None where nothing of that kind is found.
     """
-    tail = text[-LONGEST:]
+    tail = _own(text[-LONGEST:])
     found = [(match.start(), match.group(1)) for pattern in _PATTERNS for match in pattern.finditer(tail)]
     if not found:
         return None
@@ -46,6 +47,14 @@ def extract_answer(text: str) -> str | None:
     if letter:
         return letter.group(1).upper()
     return " ".join(answer.casefold().split()) or None
+
+
+def _own(text: str) -> str:
+    """`text` up to where a model that does not stop begins to ask itself the next question."""
+    found = _NEXT_QUESTION.search(text)
+    return (
+        text[: found.start()] if found and any(pattern.search(text[: found.start()]) for pattern in _PATTERNS) else text
+    )
 
 
 def parsed(candidates: Sequence[Candidate], extract: Extractor = extract_answer) -> list[Candidate]:

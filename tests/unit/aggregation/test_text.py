@@ -16,6 +16,8 @@ from raywf.errors import InvalidInput
         ("thus\n#### 17\n", "17"),
         ("The answer is A. Wait: the final answer is **D**", "D"),
         ("Final answer: New  York.", "new york"),
+        ("Final answer: the answer is B.", "B"),
+        ("Answer: Let's think. So the answer is (A).\n\nQuestion: what next? The answer is (C).", "A"),
         ("I do not know", None),
         ("x" * 5_000_000 + " answer: b", "B"),
     ],
