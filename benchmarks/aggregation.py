@@ -4,7 +4,7 @@
 
 DIR holds mmlu_pro_llm_votes/votes.csv (question_id, category, n_options, truth, one column per source; empty = abstains).
 A row without its data is named and skipped. Every figure is a mean over seeded splits, scored on the items whose truth
-was not given. The peer, crowd-kit, runs in an environment of its own (`make_peers.py crowdkit`).
+was not given.
 """
 
 from __future__ import annotations
