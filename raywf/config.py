@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,3 +67,16 @@ def up_record() -> Path:
     """Where `raywf up` writes which Ray it started."""
     state = os.environ.get("XDG_STATE_HOME")
     return (Path(state) if state else Path.home() / ".local" / "state") / "raywf" / "up.json"
+
+
+def command_name(program: str | None = None, path: str | None = None) -> str:
+    """What to type for the command line from here: ``raywf``, or where it is while it is not on the PATH, as in a fresh
+    checkout whose environment is not activated. ``program`` is the running script, ``path`` the PATH."""
+    program = sys.argv[0] if program is None else program
+    if os.path.basename(program) != "raywf" or not os.path.isfile(program):
+        return "raywf"
+    found = shutil.which("raywf", path=path)
+    if found is not None and os.path.realpath(found) == os.path.realpath(program):
+        return "raywf"
+    near = os.path.relpath(program)
+    return shlex.quote(near if not near.startswith("..") else os.path.abspath(program))

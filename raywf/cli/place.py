@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from raywf.config import Settings
+from raywf.config import Settings, command_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Place:
 
     def command(self, *words: str) -> str:
         """A command line for people to copy, about this place."""
-        return f"raywf {shlex.join(words)}{self.flags}"
+        return f"{command_name()} {shlex.join(words)}{self.flags}"
 
 
 def place_of(store: str | None, namespace: str, env: Mapping[str, str] | None = None) -> Place:

@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from raywf.config import command_name
 from raywf.demo.score import Scores, Share
 
 
@@ -34,11 +35,12 @@ class Run:
 
     def next_commands(self) -> list[str]:
         """What to type next; a namespace is shown only where it is not the default one."""
+        raywf = command_name()
         where = f" --store {self.store}" + ("" if self.namespace == "default" else f" --namespace {self.namespace}")
         return [
-            f"raywf ls{where}",
-            f"raywf show {self.an_execution}{where}",
-            "raywf graph raywf.demo.triage:triage",
+            f"{raywf} ls{where}",
+            f"{raywf} show {self.an_execution}{where}",
+            f"{raywf} graph raywf.demo.triage:triage",
         ]
 
 
@@ -103,7 +105,8 @@ def show(console: Console, run: Run, scores: Scores) -> None:
     console.print(_speed(run))
     if run.failed:
         console.print(
-            f"{len(run.failed)} failed; the first: raywf show {run.failed[0]} --store {run.store}", soft_wrap=True
+            f"{len(run.failed)} failed; the first: {command_name()} show {run.failed[0]} --store {run.store}",
+            soft_wrap=True,
         )
     console.print(f"Rows: {run.output}   Store: {run.store}   Run: {run.id}", soft_wrap=True, highlight=False)
     console.print("Next:", *run.next_commands(), sep="\n  ", soft_wrap=True, highlight=False)

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import raywf
-from raywf.config import Settings
+from raywf.config import Settings, command_name
 from raywf.demo import output as files
 from raywf.demo import report
 from raywf.demo.identifiers import DemoExtraMissing, require_all
@@ -72,7 +72,7 @@ def run_demo(
             person = at_the_terminal(notes) if interactive else yes_to_all
             rows, failed, times = _run(engine, tickets, ids, person, notes, bar=not interactive)
     except NobodyToAsk:
-        notes.print(f"No answer at the terminal. Next: raywf ls --store {place}", soft_wrap=True)
+        notes.print(f"No answer at the terminal. Next: {command_name()} ls --store {place}", soft_wrap=True)
         return 5
     files.write_parquet(target, files.columns(tickets, rows, ids))
     facts = report.Run(run_id, place, namespace, target, *times, len(tickets), failed, _example(rows, ids), interactive)
