@@ -542,7 +542,7 @@ def test_what_is_no_workflow_is_refused(engine: raywf.WorkflowEngine) -> None:
 
 def test_cancel_returns_at_once_and_the_result_says_why(engine: raywf.WorkflowEngine) -> None:
     handle = engine.submit(waiting, "a")
-    assert handle.cancel(reason="not needed") is None
+    assert handle.cancel(reason="not needed") is True, "asked for"
     with pytest.raises(raywf.WorkflowCancelled, match="not needed"):
         handle.result(timeout=20)
     assert handle.status() == "cancelled"
@@ -552,8 +552,8 @@ def test_cancel_of_a_closed_execution_is_a_no_op(engine: raywf.WorkflowEngine) -
     handle = engine.submit(doubling, 1)
     handle.result(timeout=20)
     events = len(handle.history())
-    handle.cancel()
-    handle.cancel("again")
+    assert handle.cancel() is False
+    assert handle.cancel("again") is False
     assert handle.status() == "completed" and handle.result() == 2
     assert len(handle.history()) == events
 
