@@ -26,7 +26,9 @@ from typing import Any, Protocol
 from pydantic_core import from_json, to_json
 
 from raywf.aggregation import AggregateResult, Candidate, Conflict, Contribution, ResultAggregator
+from raywf.aggregation import facts as fact
 from raywf.aggregation.evidence import Dossier, Said, Standing, Trust, spelled
+from raywf.aggregation.facts import FactSet
 from raywf.config import Settings
 from raywf.errors import LeaseLost, NotConnected, NotFound, StoreUnavailable
 from raywf.ports import AggregatorRow, Clock, EvidenceRow, Journal, OwnerRow, Reader
@@ -37,6 +39,10 @@ SHARD = 0
 SNAPSHOT_EVERY = 20_000
 """Rows of evidence between two snapshots: what a successor has to read again at most."""
 PATIENCE_S = 2.0
+GOLD_KEPT = 1000
+"""Items with known truth that strategies which learn are fitted on: the newest, a function of the facts like all else."""
+ENOUGH_GOLD = 50
+LEARNS = frozenset({"auto", "stack", "best_source"})
 _PER_READ = 500
 _CACHED = 4096
 
@@ -97,14 +103,54 @@ def aggregator_key(namespace: str, name: str) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
-async def read_standing(reader: Reader, namespace: str, name: str) -> tuple[Standing, int]:
-    """What an aggregator's evidence amounts to, and its last number. Raises ``NotFound``."""
+class Gold:
+    """The newest items with known truth, with all that was said of them: what is kept of each set of facts is the same
+    whatever the order they came in."""
+
+    def __init__(self) -> None:
+        self.items: dict[str, Dossier] = {}
+
+    def put(self, item: str, dossier: Dossier) -> None:
+        if dossier.truth is None:
+            return
+        self.items[item] = dossier
+        if len(self.items) > GOLD_KEPT:
+            del self.items[min(self.items, key=self._age)]
+
+    def _age(self, item: str) -> tuple[float, str]:
+        truth = self.items[item].truth
+        return (truth.at if truth is not None else 0.0, item)
+
+    def facts(self) -> FactSet:
+        found = FactSet()
+        for item, dossier in self.items.items():
+            for source, said in dossier.said.items():
+                candidate = _candidate(source, said, 1.0)
+                found.add(fact.Answer.of(item, candidate, at=said.at))
+            assert dossier.truth is not None
+            found.add(fact.Gold(item, dossier.truth.value, dossier.truth.at))
+        return found
+
+
+def _candidate(source: str, said: Said, trust: float) -> Candidate:
+    probs = None if said.probs is None else tuple((value, each) for value, each in said.probs)
+    return Candidate(said.value, source, said.confidence, probs, said.weight * trust)
+
+
+async def read_standing(reader: Reader, namespace: str, name: str, gold: Gold | None = None) -> tuple[Standing, int]:
+    """What an aggregator's evidence amounts to, and its last number; ``gold`` is filled, if given. Raises ``NotFound``."""
     row = await reader.aggregator(namespace, name)
     if row is None:
         known = await reader.aggregators(namespace)
         there = f"there are {', '.join(known)}" if known else "there is none yet: the first merge makes one"
         raise NotFound(f"there is no aggregator {name!r} in namespace {namespace!r}: {there}")
-    standing = Standing.from_data(json.loads(row.body))
+    body = json.loads(row.body)
+    standing = Standing.from_data(body["standing"])
+    if gold is not None:
+        for start in range(0, len(body["gold"]), _PER_READ):
+            told = await reader.evidence_of(row.key, body["gold"][start : start + _PER_READ])
+            for item, dossier in dossiers(each for each in told if each.seq <= row.seq).items():
+                gold.put(item, dossier)
     items: dict[str, None] = {}
     last = row.seq
     while tail := await reader.evidence(row.key, last, 5000):
@@ -116,6 +162,8 @@ async def read_standing(reader: Reader, namespace: str, name: str) -> tuple[Stan
         before = dossiers(each for each in told if each.seq <= row.seq)
         for item, after in dossiers(each for each in told if each.seq <= last).items():
             standing.exchange(before.get(item), after)
+            if gold is not None:
+                gold.put(item, after)
     return standing, last
 
 
@@ -143,6 +191,7 @@ class Aggregating:
         self.clock = clock
         self.epochs: dict[int, int] = {}
         self.standing = Standing()
+        self.gold = Gold()
         self.seq = 0
         self.gone = asyncio.Event()
         self.keeper: LeaseKeeper | None = None
@@ -154,6 +203,8 @@ class Aggregating:
         self._trust: dict[str, Trust] = {}
         self._trusted = (-1, -1)
         self._cache: dict[Any, AggregateResult] = {}
+        self._fitted: dict[tuple[str, float], ResultAggregator] = {}
+        self._fitted_on = 0
         self._commits = buffer(journal, me.owner, me.lane, self.epochs, on_lost=self._lost, on_trouble=self._trouble)
 
     async def claim(self, settings: Settings, *, dead: Sequence[str] = ()) -> bool:
@@ -163,7 +214,7 @@ class Aggregating:
             return False
         self.epochs.update(held)
         try:
-            self.standing, self.seq = await read_standing(self.journal, self.namespace, self.name)
+            self.standing, self.seq = await read_standing(self.journal, self.namespace, self.name, self.gold)
         except NotFound:
             self._snapshot()
             await self._durable()
@@ -180,7 +231,7 @@ class Aggregating:
         """
         self._check_writable()
         entries = from_json(blob)
-        chosen = ResultAggregator(strategy, accept_at=accept_at)
+        chosen = self._strategy(strategy, accept_at)
         async with self._lock:
             told, known = await self._told(entries)
             results = self._answers(chosen, [known[entry[0]][1] for entry in entries])
@@ -238,6 +289,7 @@ class Aggregating:
             self.seq += 1
             rows.append(EvidenceRow(self.key, self.seq, item, now, to_json(told[item].to_data())))
             self.standing.exchange(before, after)
+            self.gold.put(item, after)
             self._flying[item] = after
         if rows:
             try:
@@ -256,7 +308,7 @@ class Aggregating:
                 del self._flying[item]
 
     def _snapshot(self) -> None:
-        body = to_json(self.standing.to_data())
+        body = to_json({"standing": self.standing.to_data(), "gold": sorted(self.gold.items)})
         row = AggregatorRow(self.key, self.namespace, self.name, self.seq, self.clock.now(), body)
         self._commits.add_aggregator(SHARD, row)
         self._snapshot_seq = self.seq
@@ -266,6 +318,21 @@ class Aggregating:
     def _answers(self, chosen: ResultAggregator, items: list[Dossier]) -> list[AggregateResult]:
         self._refresh_trust()
         return [self._answer(chosen, dossier) for dossier in items]
+
+    def _strategy(self, strategy: str, accept_at: float) -> ResultAggregator:
+        """The strategy; one that learns from gold is fitted again when there is 5 % more of it."""
+        count = self.standing.gold
+        if strategy not in LEARNS or count < ENOUGH_GOLD:
+            return ResultAggregator(strategy, accept_at=accept_at)
+        if count > self._fitted_on * 1.05 or count < self._fitted_on:
+            self._fitted.clear()
+            self._cache.clear()
+            self._fitted_on = count
+        found = self._fitted.get((strategy, accept_at))
+        if found is None:
+            found = ResultAggregator.from_facts(self.gold.facts(), strategy, accept_at=accept_at)
+            self._fitted[strategy, accept_at] = found
+        return found
 
     def _answer(self, chosen: ResultAggregator, dossier: Dossier) -> AggregateResult:
         """The merged answer; equal candidates have equal answers as long as the trust is the same."""
@@ -280,17 +347,16 @@ class Aggregating:
         )
         found = self._cache.get(content)
         if found is None:
-            found = chosen.merge([self._candidate(source, each) for source, each in said.items()])
+            found = chosen.merge([self._candidate(source, each, chosen) for source, each in said.items()])
             if len(self._cache) >= _CACHED:
                 self._cache.clear()
             self._cache[content] = found
         return found
 
-    def _candidate(self, source: str, said: Said) -> Candidate:
+    def _candidate(self, source: str, said: Said, chosen: ResultAggregator) -> Candidate:
+        """With its weight: what was learned from gold has weights of its own, else trust decides."""
         trust = self._trust.get(source)
-        weight = said.weight if trust is None else said.weight * trust.weight
-        probs = None if said.probs is None else tuple((value, each) for value, each in said.probs)
-        return Candidate(said.value, source, said.confidence, probs, weight)
+        return _candidate(source, said, 1.0 if trust is None or len(chosen.facts) else trust.weight)
 
     def _refresh_trust(self) -> None:
         """Trust follows the standing: at once with each truth, else when there is 1 % more than before."""

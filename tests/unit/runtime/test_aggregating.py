@@ -213,3 +213,43 @@ async def test_results_arrive_as_they_left(place: Place) -> None:
     owner = await place.owner()
     results = await owner.merge(entries(facts(30)), "majority", 0.7)
     assert unpacked(packed(results)) == results
+
+
+async def test_with_enough_gold_the_answer_is_calibrated_also_after_a_death(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aggregating, "SNAPSHOT_EVERY", 50)
+    owner = await place.owner()
+    chance = random.Random(3)
+
+    def ballot(n: int, known: bool) -> dict[str, Dossier]:
+        truth = chance.choice("xyz")
+        said = {
+            name: Said(truth if chance.random() < skill else "x", None, None, 1.0, 5.0 + n)
+            for name, skill in (("good", 0.95), ("fair", 0.7), ("poor", 0.3))
+        }
+        return {f"g-{n}": Dossier(said, Truth(truth, 6.0 + n) if known else None)}
+
+    (before,) = await owner.merge(entries(ballot(999, False)), "auto", 0.7)
+    assert not before.calibrated
+    for n in range(80):
+        await owner.absorb(entries(ballot(n, True)))
+    asked = entries(ballot(1000, False))
+    (result,) = await owner.merge(asked, "auto", 0.7)
+    assert result.calibrated
+    heir = await place.owner(dead=(owner.me.owner,))
+    (again,) = await heir.merge(asked, "auto", 0.7)
+    assert again == result, "the same gold teaches the same, bit for bit"
+
+
+def test_the_newest_gold_is_kept_whatever_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aggregating, "GOLD_KEPT", 10)
+    known = [(f"i-{n}", Dossier({}, Truth("x", float(n % 7)))) for n in range(40)]
+    kept = []
+    for seed in range(5):
+        random.Random(seed).shuffle(known)
+        gold = aggregating.Gold()
+        for item, dossier in known:
+            gold.put(item, dossier)
+        kept.append(sorted(gold.items))
+    assert all(each == kept[0] for each in kept) and len(kept[0]) == 10
