@@ -145,21 +145,24 @@ async def read_standing(reader: Reader, namespace: str, name: str, gold: Gold | 
         there = f"there are {', '.join(known)}" if known else "there is none yet: the first merge makes one"
         raise NotFound(f"there is no aggregator {name!r} in namespace {namespace!r}: {there}")
     body = json.loads(row.body)
+    seen = row.seq
+    if isinstance(body, list):  # written before snapshots named their gold: the evidence says all of it again, once
+        body, seen = {"standing": [], "gold": []}, 0
     standing = Standing.from_data(body["standing"])
     if gold is not None:
         for start in range(0, len(body["gold"]), _PER_READ):
             told = await reader.evidence_of(row.key, body["gold"][start : start + _PER_READ])
-            for item, dossier in dossiers(each for each in told if each.seq <= row.seq).items():
+            for item, dossier in dossiers(each for each in told if each.seq <= seen).items():
                 gold.put(item, dossier)
     items: dict[str, None] = {}
-    last = row.seq
+    last = seen
     while tail := await reader.evidence(row.key, last, 5000):
         items.update((each.item, None) for each in tail)
         last = tail[-1].seq
     names = list(items)
     for start in range(0, len(names), _PER_READ):
         told = await reader.evidence_of(row.key, names[start : start + _PER_READ])
-        before = dossiers(each for each in told if each.seq <= row.seq)
+        before = dossiers(each for each in told if each.seq <= seen)
         for item, after in dossiers(each for each in told if each.seq <= last).items():
             standing.exchange(before.get(item), after)
             if gold is not None:

@@ -15,7 +15,7 @@ from raywf.config import Settings
 from raywf.errors import InvalidInput, NotConnected, NotFound
 from raywf.journal import GroupCommit
 from raywf.journal.memory import MemoryJournal, forget
-from raywf.ports import OwnerRow
+from raywf.ports import AggregatorRow, OwnerRow
 from raywf.runtime import aggregating
 from raywf.runtime.aggregating import Aggregating, aggregator_key, packed, read_standing, unpacked
 from raywf.runtime.spec import aggregator_lane
@@ -253,3 +253,17 @@ def test_the_newest_gold_is_kept_whatever_the_order(monkeypatch: pytest.MonkeyPa
             gold.put(item, dossier)
         kept.append(sorted(gold.items))
     assert all(each == kept[0] for each in kept) and len(kept[0]) == 10
+
+
+async def test_a_snapshot_of_the_earlier_form_is_read_from_the_evidence(place: Place) -> None:
+    owner = await place.owner()
+    await owner.absorb(entries(facts(60)))
+    row = AggregatorRow(owner.key, "default", "triage", owner.seq, 5.0, to_json(owner.standing.to_data()))
+    owner._commits.add_aggregator(aggregating.SHARD, row)
+    await owner._durable()
+    heir = await place.owner(dead=(owner.me.owner,))
+    assert (heir.standing, heir.seq) == (owner.standing, owner.seq)
+    assert heir.gold.items == owner.gold.items and len(heir.gold.items) == 20
+    await heir.park()
+    row = await heir.journal.aggregator("default", "triage")
+    assert row is not None and b'"gold"' in row.body, "and is written in the form of today"
