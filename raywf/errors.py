@@ -15,6 +15,7 @@ __all__ = [
     "CodeMissing",
     "DefinitionError",
     "ExecutionClosed",
+    "InDoubt",
     "InvalidInput",
     "LeaseLost",
     "LoopLimit",
@@ -117,6 +118,10 @@ class CodeMissing(RaywfError):
 
 class WorkerLost(RaywfError):
     """The process that ran the task died three times with it."""
+
+
+class InDoubt(RaywfError):
+    """Nobody knows whether a task with ``effect="at_most_once"`` happened. Such a task may raise it to say so itself."""
 
 
 class LoopLimit(RaywfError):

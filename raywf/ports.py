@@ -96,7 +96,7 @@ class DefinitionRow(NamedTuple):
 class InboxRow(NamedTuple):
     """A command to an execution, in order of ``id``. ``command_id`` makes a repeat a no-op.
 
-    ``kind`` is ``signal``, ``approve``, ``reject`` or ``cancel``; ``body`` is a JSON object.
+    ``kind`` is ``signal``, ``approve``, ``reject``, ``resolve``, ``pause``, ``resume`` or ``cancel``; ``body`` is a JSON object.
     """
 
     id: int

@@ -5,7 +5,7 @@ Reads only. A look that finds nothing new costs one statement.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ from raywf.core import events as ev
 from raywf.core.codec import from_record
 from raywf.core.execution import evolve, initial
 from raywf.core.ids import split_address, split_passes
-from raywf.core.state import ExecutionState, TaskStatus, address_of
+from raywf.core.state import ExecutionState, TaskState, TaskStatus, address_of
 from raywf.definition.compile import compile_plan
 
 _QUIET = frozenset({"pending", "ready"})
@@ -150,7 +150,7 @@ def wait_text(event: ev.ApprovalRequested | ev.SignalAwaited | ev.TimerStarted |
 
 
 class Ask(NamedTuple):
-    """Something that only the world outside can give: ``kind`` is ``approval`` or ``signal``."""
+    """Something that only the world outside can give: ``kind`` is ``approval``, ``signal`` or ``doubt``."""
 
     execution: str
     kind: str
@@ -163,6 +163,8 @@ def asks_of(execution: str, state: ExecutionState) -> Iterator[Ask]:
     if state.closed is not None:
         return
     for at, task in enumerate(state.tasks):
+        if task.items is not None and task.status is TaskStatus.RUNNING:
+            yield from (Ask(execution, "doubt", each.task, each.reason) for each in _doubts(task.items))
         if task.status is not TaskStatus.WAITING:
             continue
         where = address_of(state, at)
@@ -171,5 +173,13 @@ def asks_of(execution: str, state: ExecutionState) -> Iterator[Ask]:
                 yield Ask(execution, "approval", where, prompt)
             case ev.SignalAwaited(_, name):
                 yield Ask(execution, "signal", where, name)
+            case ev.AttemptLost(doubtful, _, reason):
+                yield Ask(execution, "doubt", doubtful, reason)
             case _:
                 pass
+
+
+def _doubts(items: Iterable[TaskState]) -> Iterator[ev.AttemptLost]:
+    for item in items:
+        if item.status is TaskStatus.WAITING and isinstance(item.wait, ev.AttemptLost):
+            yield item.wait

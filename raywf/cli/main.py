@@ -27,7 +27,16 @@ app = typer.Typer(
 _PANELS = {
     "Run": (run.run, run.demo, draw.validate, draw.graph),
     "Look (no engine, no Ray)": (look.ls, look.show, look.why, look.history, look.watch, look.result),
-    "Act (no engine, no Ray)": (act.approve, act.reject, act.signal, act.cancel, flow.limits),
+    "Act (no engine, no Ray)": (
+        act.approve,
+        act.reject,
+        act.signal,
+        act.resolve,
+        act.pause,
+        act.resume,
+        act.cancel,
+        flow.limits,
+    ),
     "This machine": (machine.up, machine.down, machine.doctor, machine.version),
 }
 

@@ -33,6 +33,32 @@ def cancel(place: Place, execution_id: str, reason: str, by: str | None) -> None
     _send(place, work)
 
 
+def pause(place: Place, execution_id: str, reason: str, by: str | None) -> None:
+    async def work(commands: Commands) -> None:
+        if await commands.pause(execution_id, reason, actor_name(by)):
+            await _tell(commands, place, execution_id, "asked to pause", next_="resume")
+        else:
+            say(f"{execution_id} is paused already")
+
+    _send(place, work)
+
+
+def resume(place: Place, execution_id: str, by: str | None) -> None:
+    async def work(commands: Commands) -> None:
+        await commands.resume(execution_id, actor_name(by))
+        await _tell(commands, place, execution_id, "asked to go on")
+
+    _send(place, work)
+
+
+def resolve(place: Place, execution_id: str, task: str, outcome: str, value: Any, comment: str, by: str | None) -> None:
+    async def work(commands: Commands) -> None:
+        await commands.resolve(execution_id, task, outcome, value, comment, actor_name(by))
+        await _tell(commands, place, execution_id, f"{task} resolved as {outcome} by {actor_name(by)}")
+
+    _send(place, work)
+
+
 def signal(place: Place, execution_id: str, name: str, payload: Any, id: str | None, by: str | None) -> None:
     async def work(commands: Commands) -> None:
         if await commands.signal(execution_id, name, payload, id, actor_name(by)):
@@ -52,12 +78,12 @@ def decide(place: Place, execution_id: str, approved: bool, by: str | None, comm
     _send(place, work)
 
 
-async def _tell(commands: Commands, place: Place, execution_id: str, what: str) -> None:
+async def _tell(commands: Commands, place: Place, execution_id: str, what: str, next_: str = "result") -> None:
     row = await commands.readings.row(execution_id)
     takers = await takers_of(commands.readings, row.lane)
     if takers:
         say(f"{execution_id}: {what}; {takers[0]} takes it within 200 ms")
-        say(f"next: {place.command('result', execution_id)}")
+        say(f"next: {place.command(next_, execution_id)}")
     else:
         say(f"{execution_id}: {what}; no engine holds it now, so this waits in the inbox for the next one")
         say(f"next: {place.command('run', 'TARGET', '--id', execution_id)}")

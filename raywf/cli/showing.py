@@ -69,6 +69,8 @@ def next_commands(shown: Shown, place: Place) -> list[str]:
     if shown.closed:
         return [place.command("history", execution.id)]
     commands = ask_commands(shown.asks, place)
+    if execution.status == "paused":
+        commands.insert(0, place.command("resume", execution.id))
     if not shown.takers:
         return [*commands, place.command("run", "TARGET", "--id", execution.id)]
     return commands or [place.command("watch", execution.id)]
@@ -86,6 +88,7 @@ def ask_commands(asks: tuple[Ask, ...] | list[Ask], place: Place) -> list[str]:
             which = ["--task", ask.task] if len(several) > 1 else []
             commands.append(place.command("approve", execution, *which))
         commands.append(place.command("reject", execution, *(["--task", several[0].task] if len(several) > 1 else [])))
+    commands += [place.command("resolve", ask.execution, ask.task, "retry") for ask in asks if ask.kind == "doubt"]
     return commands + [place.command("signal", ask.execution, ask.text, "null") for ask in asks if ask.kind == "signal"]
 
 

@@ -8,14 +8,17 @@ import uuid
 from typing import Any
 
 from raywf.client.checks import check_text
-from raywf.client.reading import Readings, open_approvals
+from raywf.client.reading import Readings, open_approvals, open_doubts
 from raywf.core.ids import split_passes
 from raywf.core.state import CLOSED
 from raywf.definition import values
+from raywf.definition.lines import did_you_mean
 from raywf.definition.signals import check_signal
 from raywf.errors import ExecutionClosed, InvalidInput
 from raywf.journal.factory import ReadingInbox, open_inbox
 from raywf.ports import ExecutionRow, InboxRow
+
+OUTCOMES = ("retry", "completed", "failed")
 
 
 class Commands:
@@ -47,6 +50,35 @@ class Commands:
         if row.status in CLOSED or row.status == "compensating":
             return False
         return await self._send(row, "cancel", {"reason": reason}, None, by)
+
+    async def pause(self, execution_id: str, reason: str = "", by: str | None = None) -> bool:
+        """Let nothing new start. A no-op, and False, on an execution that is paused. Raises ``ExecutionClosed``."""
+        row = await self._open(execution_id, "pause")
+        return row.status != "paused" and await self._send(row, "pause", {"reason": reason}, None, by)
+
+    async def resume(self, execution_id: str, by: str | None = None) -> None:
+        """Let a paused execution go on; nothing happens to one that is not paused. Raises ``ExecutionClosed``."""
+        # Whatever the row says: a pause may be on its way, and the inbox keeps the order.
+        await self._send(await self._open(execution_id, "resume"), "resume", {}, None, by)
+
+    async def resolve(
+        self, execution_id: str, task: str, outcome: str, value: Any = None, comment: str = "", by: str | None = None
+    ) -> None:
+        """Say what became of an at-most-once task. Raises ``InvalidInput`` for one that is in no doubt."""
+        if outcome not in OUTCOMES:
+            raise InvalidInput(
+                f"outcome={outcome!r}: it is one of {', '.join(OUTCOMES)}.{did_you_mean(outcome, OUTCOMES)}"
+            )
+        if value is not None and outcome != "completed":
+            raise InvalidInput(f"a value goes with outcome='completed', not with {outcome!r}: leave it out")
+        row = await self._open(execution_id, "resolve")
+        doubts = open_doubts((await self.readings.state(row))[0])
+        if task not in doubts:
+            known = f"in doubt are {', '.join(doubts)}" if doubts else "nothing is in doubt there"
+            raise InvalidInput(f"task {task!r} of execution {execution_id!r} is not in doubt: {known}")
+        encoded = values.encode(value).decode() if outcome == "completed" else None
+        body = {"task": task, "outcome": outcome, "value": encoded, "comment": comment}
+        await self._send(row, "resolve", body, None, by)
 
     async def decide(self, execution_id: str, approved: bool, by: str, comment: str, task: str | None) -> None:
         """Answer an approval. Raises ``InvalidInput`` when there is none, or more than one and no ``task``."""

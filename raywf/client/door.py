@@ -111,6 +111,20 @@ class ExecutionHandle:
         """Ask the execution to end. Returns at once; a no-op, and False, on one that has ended or is compensating."""
         return self._loop.call(self._async.cancel(reason))
 
+    def pause(self, reason: str = "") -> bool:
+        """Let nothing new start: what runs ends and is kept, signals are kept, no timer fires. Returns at once; False if
+        it is paused already. Raises ``ExecutionClosed``."""
+        return self._loop.call(self._async.pause(reason))
+
+    def resume(self) -> None:
+        """Let a paused execution go on. Raises ``ExecutionClosed``."""
+        self._loop.call(self._async.resume())
+
+    def resolve(self, task: str, outcome: str, value: Any = None, *, by: str | None = None, comment: str = "") -> None:
+        """Say what became of an at-most-once task in doubt: ``outcome`` is ``"retry"``, ``"completed"`` (its result is
+        ``value``) or ``"failed"``. The first answer counts."""
+        self._loop.call(self._async.resolve(task, outcome, value, by=by, comment=comment))
+
     def signal(self, name: str, payload: Any = None, id: str | None = None) -> None:
         """Send a signal. With an ``id``, a repeat is a no-op."""
         self._loop.call(self._async.signal(name, payload, id))

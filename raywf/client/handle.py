@@ -81,6 +81,26 @@ class AsyncExecutionHandle:
         self._engine._poke(self._id)
         return asked
 
+    async def pause(self, reason: str = "") -> bool:
+        """Let nothing new start: what runs ends and is kept, signals are kept, no timer fires. Returns at once; False if
+        it is paused already. Raises ``ExecutionClosed``."""
+        asked = await self._engine._commands().pause(self._id, reason)
+        self._engine._poke(self._id)
+        return asked
+
+    async def resume(self) -> None:
+        """Let a paused execution go on. Raises ``ExecutionClosed``."""
+        await self._engine._commands().resume(self._id)
+        self._engine._poke(self._id)
+
+    async def resolve(
+        self, task: str, outcome: str, value: Any = None, *, by: str | None = None, comment: str = ""
+    ) -> None:
+        """Say what became of an at-most-once task in doubt: ``outcome`` is ``"retry"``, ``"completed"`` (its result is
+        ``value``) or ``"failed"``. The first answer counts."""
+        await self._engine._commands().resolve(self._id, task, outcome, value, comment, by)
+        self._engine._poke(self._id)
+
     async def signal(self, name: str, payload: Any = None, id: str | None = None) -> None:
         """Send a signal. With an ``id``, a repeat is a no-op."""
         await self._engine._commands().signal(self._id, name, payload, id)

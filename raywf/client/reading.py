@@ -320,6 +320,8 @@ def _waiting_for(task: TaskState) -> str | None:
     match task.wait:
         case ev.ApprovalRequested(_, prompt):
             return f"an approval: {prompt}"
+        case ev.AttemptLost(_, _, reason):
+            return f"a decision: nobody knows whether it happened ({reason})"
         case ev.SignalAwaited(_, name):
             return f"a signal {name!r}"
         case ev.TimerStarted(_, due_at):
@@ -337,6 +339,13 @@ def open_approvals(state: ExecutionState) -> list[str]:
         for at, task in enumerate(state.tasks)
         if task.status is TaskStatus.WAITING and isinstance(task.wait, ev.ApprovalRequested)
     ]
+
+
+def open_doubts(state: ExecutionState) -> list[str]:
+    """The tasks and items of which nobody knows whether they happened, by address."""
+    places = [each for task in state.tasks for each in ((task,) if task.items is None else task.items)]
+    waiting = [each.wait for each in places if each.status is TaskStatus.WAITING]
+    return [doubt.task for doubt in waiting if isinstance(doubt, ev.AttemptLost)]
 
 
 def _metrics(row: ExecutionRow, history: list[EventRow], ended: float | None) -> dict[str, Any]:

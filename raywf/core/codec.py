@@ -43,8 +43,9 @@ def to_record(event: ev.Event) -> Record:
             return "attempt_started", task, attempt, None
         case ev.AttemptFailed(task, failure, attempt, retry_at):
             return "attempt_failed", task, attempt, _dump(failure=failure.to_data(), retry_at=retry_at)
-        case ev.AttemptLost(task, attempt, reason, counted):
-            return "attempt_lost", task, attempt, _dump(reason=reason, counted=counted)
+        case ev.AttemptLost(task, attempt, reason, counted, begun):
+            unsaid = {} if begun else {"begun": False}
+            return "attempt_lost", task, attempt, _dump(reason=reason, counted=counted, **unsaid)
         case ev.AttemptCancelled(task, attempt):
             return "attempt_cancelled", task, attempt, None
         case ev.MapStarted(task, width):
@@ -69,6 +70,13 @@ def to_record(event: ev.Event) -> Record:
             return "approval_decided", task, None, _dump(approved=approved, comment=comment, id=id_)
         case ev.CancelRequested(reason):
             return "cancel_requested", None, None, _dump(reason=reason)
+        case ev.PauseRequested(reason, inherited):
+            return "pause_requested", None, None, _dump(reason=reason, inherited=inherited)
+        case ev.ResumeRequested():
+            return "resume_requested", None, None, None
+        case ev.DoubtResolved(task, outcome, value, comment, id_):
+            data = _dump(outcome=outcome, value=_text(value), comment=comment, id=id_)
+            return "doubt_resolved", task, None, data
         case ev.DeadlineExceeded(deadline):
             return "deadline_exceeded", None, None, _dump(deadline=deadline)
         case ev.ResultFailed(failure):
@@ -103,7 +111,9 @@ _READERS: dict[str, _Reader] = {
     "attempt_failed": lambda task, attempt, d: ev.AttemptFailed(
         task, Failure.from_data(d["failure"]), attempt, d["retry_at"]
     ),
-    "attempt_lost": lambda task, attempt, d: ev.AttemptLost(task, attempt, d["reason"], d["counted"]),
+    "attempt_lost": lambda task, attempt, d: ev.AttemptLost(
+        task, attempt, d["reason"], d["counted"], d.get("begun", True)
+    ),
     "attempt_cancelled": lambda task, attempt, d: ev.AttemptCancelled(task, attempt),
     "map_started": lambda task, attempt, d: ev.MapStarted(task, d["width"]),
     "branch_taken": lambda task, attempt, d: ev.BranchTaken(task, d["side"]),
@@ -118,6 +128,11 @@ _READERS: dict[str, _Reader] = {
     "signal_received": lambda task, attempt, d: ev.SignalReceived(d["name"], d["value"].encode(), d["id"]),
     "approval_decided": lambda task, attempt, d: ev.ApprovalDecided(task, d["approved"], d["comment"], d["id"]),
     "cancel_requested": lambda task, attempt, d: ev.CancelRequested(d["reason"]),
+    "pause_requested": lambda task, attempt, d: ev.PauseRequested(d["reason"], d["inherited"]),
+    "resume_requested": lambda task, attempt, d: ev.ResumeRequested(),
+    "doubt_resolved": lambda task, attempt, d: ev.DoubtResolved(
+        task, d["outcome"], _bytes(d["value"]), d["comment"], d["id"]
+    ),
     "deadline_exceeded": lambda task, attempt, d: ev.DeadlineExceeded(d["deadline"]),
     "result_failed": lambda task, attempt, d: ev.ResultFailed(Failure.from_data(d["failure"])),
     "execution_failed": lambda task, attempt, d: ev.ExecutionFailed(task, Failure.from_data(d["failure"])),

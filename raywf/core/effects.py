@@ -22,6 +22,16 @@ class StartAttempt(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Announce:
+    """Record ``AttemptStarted``. Of a task that must not happen twice the start is on disk before the attempt begins."""
+
+    task: int
+    item: int | None
+    attempt: int
+    at: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class StartChild:
     """Start (or find) the child execution and report how it ends."""
 
@@ -62,4 +72,4 @@ class Close:
     """Nothing is left to do: evaluate the result where the execution completed, and report the end."""
 
 
-Effect: TypeAlias = StartAttempt | StartChild | Evaluate | ArmTimer | CancelAttempt | Close
+Effect: TypeAlias = StartAttempt | Announce | StartChild | Evaluate | ArmTimer | CancelAttempt | Close

@@ -46,12 +46,14 @@ class AttemptFailed:
 
 @dataclass(frozen=True, slots=True)
 class AttemptLost:
-    """The process that ran the attempt went away. ``counted`` losses lead to isolation and then to failure."""
+    """The outcome of the attempt will not be known: its process went away, say. ``counted`` losses lead to isolation and
+    then to failure. ``begun`` False: it certainly had not begun, so even an at-most-once task may run again."""
 
     task: str
     attempt: int
     reason: str = ""
     counted: bool = True
+    begun: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,31 @@ class CancelRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class PauseRequested:
+    """Nothing new starts until it is resumed. ``inherited``: because the parent was paused."""
+
+    reason: str = ""
+    inherited: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeRequested:
+    """A pause is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class DoubtResolved:
+    """Somebody says what became of an at-most-once attempt: ``outcome`` is ``retry``, ``completed`` (with ``value``) or
+    ``failed``."""
+
+    task: str
+    outcome: str
+    value: bytes | None
+    comment: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeadlineExceeded:
     deadline: float
 
@@ -197,6 +224,9 @@ Event: TypeAlias = (
     | SignalReceived
     | ApprovalDecided
     | CancelRequested
+    | PauseRequested
+    | ResumeRequested
+    | DoubtResolved
     | DeadlineExceeded
     | ResultFailed
     | ExecutionCompleted

@@ -43,6 +43,7 @@ from raywf.core.events import (
     CancelRequested,
     ChildStarted,
     DeadlineExceeded,
+    DoubtResolved,
     Event,
     ExecutionCancelled,
     ExecutionCompleted,
@@ -50,7 +51,9 @@ from raywf.core.events import (
     ExecutionStarted,
     MapStarted,
     PassStarted,
+    PauseRequested,
     ResultFailed,
+    ResumeRequested,
     SignalAwaited,
     SignalReceived,
     TaskCompleted,
@@ -64,7 +67,7 @@ from raywf.core.moves.draft import Draft, IllegalTransition
 from raywf.core.moves.shortcut import completed
 from raywf.core.moves.tasks import attempt_ended, attempt_failed, attempt_lost, make_ready
 from raywf.core.moves.undoing import undo_next
-from raywf.core.moves.waits import approval_decided, signal_received, timer_fired, wait
+from raywf.core.moves.waits import approval_decided, doubt_resolved, resumed, signal_received, timer_fired, wait
 from raywf.core.owed import OPEN, effects_of, must_close, task_at
 from raywf.core.plan import Plan
 from raywf.core.state import Closing, ExecutionState, ExecutionStatus, TaskState, TaskStatus, passes_of, task_states
@@ -77,6 +80,7 @@ __all__ = [
     "fold_on",
     "initial",
     "is_current",
+    "is_wanted",
     "may_start",
     "outstanding",
     "step",
@@ -154,7 +158,12 @@ def is_current(state: ExecutionState, task: int, item: int | None, attempt: int,
 
 
 def may_start(state: ExecutionState, task: int, item: int | None, attempt: int, at: tuple[int, ...] = ()) -> bool:
-    """Whether this attempt is still to begin: it counts, and its execution lets new things start."""
+    """Whether this attempt is still to begin: its result is wanted, and its execution lets new things start."""
+    return state.pause is None and is_wanted(state, task, item, attempt, at)
+
+
+def is_wanted(state: ExecutionState, task: int, item: int | None, attempt: int, at: tuple[int, ...] = ()) -> bool:
+    """Whether this attempt counts, and its execution goes on with the result."""
     if state.closing is not None and state.plan.nodes[task].undoes is None:
         return False
     return is_current(state, task, item, attempt, at)
@@ -174,6 +183,8 @@ def _apply(draft: Draft, event: Event) -> None:
         case AttemptStarted(address, attempt):
             task, item, current = draft.current(address, attempt, event)
             draft.put(task, item, current._replace(status=TaskStatus.RUNNING, attempt=attempt))
+            if draft.plan.nodes[task].options.effect == "at_most_once":
+                draft.touched.append((task, item))
         case AttemptFailed():
             attempt_failed(draft, event)
         case AttemptLost():
@@ -197,7 +208,15 @@ def _apply(draft: Draft, event: Event) -> None:
             signal_received(draft, event)
         case ApprovalDecided():
             approval_decided(draft, event)
+        case DoubtResolved():
+            doubt_resolved(draft, event)
+        case PauseRequested():
+            if draft.state.pause is None:
+                draft.changes["pause"] = event
+        case ResumeRequested():
+            resumed(draft)
         case CancelRequested(reason):
+            draft.changes["pause"] = None
             begin_closing(draft, Closing(ExecutionStatus.CANCELLED, reason=reason))
         case DeadlineExceeded(deadline):
             message = f"the deadline (epoch second {deadline:.3f}) passed before the execution ended"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from raywf.core.effects import ArmTimer, CancelAttempt, Effect, Evaluate, StartAttempt, StartChild
+from raywf.core.effects import Announce, ArmTimer, CancelAttempt, Effect, Evaluate, StartAttempt, StartChild
 from raywf.core.plan import NodeKind, Plan
 from raywf.core.state import ExecutionState, TaskState, TaskStatus, passes_of
 
@@ -50,11 +50,16 @@ def effects_of(state: ExecutionState, task: int, item: int | None) -> tuple[Effe
             if node.kind not in RUNS:
                 return ()
             return (CancelAttempt(task, item, current.attempt, passes_of(state, task)),)
+        if state.pause is not None and current.status is TaskStatus.READY:
+            return ()
         if node.kind not in RUNS or (node.mapped and item is None):
             return (Evaluate(task),) if current.status is TaskStatus.READY else ()
         if node.kind is NodeKind.CHILD:
             return (StartChild(task, item, current.attempt, passes_of(state, task)),)
+        if current.status is TaskStatus.READY and node.options.effect == "at_most_once":
+            return (Announce(task, item, current.attempt, passes_of(state, task)),)
         return (StartAttempt(task, item, current.attempt, current.lost >= 2, passes_of(state, task)),)
-    if current.due_at is not None and current.status in (TaskStatus.RETRYING, TaskStatus.WAITING):
+    timed = current.due_at is not None and current.status in (TaskStatus.RETRYING, TaskStatus.WAITING)
+    if timed and state.pause is None and current.due_at is not None:
         return (ArmTimer(task, item, current.due_at),)
     return ()

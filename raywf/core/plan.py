@@ -60,6 +60,7 @@ class TaskOptions:
     resources: tuple[tuple[str, float], ...] = ()
     effect: str = "at_least_once"
     limits: tuple[LimitUse, ...] = ()
+    in_doubt: str = "ask"
 
 
 DEFAULT_OPTIONS = TaskOptions()

@@ -10,9 +10,11 @@ from typing import NamedTuple, TypeAlias
 from raywf.core.chunks import Chunks
 from raywf.core.events import (
     ApprovalRequested,
+    AttemptLost,
     BranchTaken,
     ChildStarted,
     PassStarted,
+    PauseRequested,
     SignalAwaited,
     SignalReceived,
     TimerStarted,
@@ -48,7 +50,9 @@ class TaskStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
-Wait: TypeAlias = TimerStarted | SignalAwaited | ApprovalRequested | ChildStarted | BranchTaken | PassStarted
+Wait: TypeAlias = (
+    TimerStarted | SignalAwaited | ApprovalRequested | ChildStarted | BranchTaken | PassStarted | AttemptLost
+)
 
 
 class TaskState(NamedTuple):
@@ -100,8 +104,8 @@ class ExecutionState(NamedTuple):
     ``active`` counts tasks and items that are ready, running or retrying; ``waiting`` those that wait for time, a
     signal or a person; ``left`` the tasks that have not completed and were not skipped. ``signals`` have come and are
     not taken yet; ``seen`` are the ids of commands already applied. ``order`` counts completions that can be taken back,
-    ``undoing`` says that compensations have begun. ``tasks`` is a tuple for a plan of up to ``WIDE`` tasks, else
-    ``Chunks``: a tuple copies faster while it is short.
+    ``undoing`` says that compensations have begun. While ``pause`` stands, nothing starts and no time passes. ``tasks`` is
+    a tuple for a plan of up to ``WIDE`` tasks, else ``Chunks``: a tuple copies faster while it is short.
     """
 
     plan: Plan
@@ -118,6 +122,7 @@ class ExecutionState(NamedTuple):
     value: bytes | None = None
     order: int = 0
     undoing: bool = False
+    pause: PauseRequested | None = None
 
     @property
     def status(self) -> ExecutionStatus:
@@ -125,6 +130,8 @@ class ExecutionState(NamedTuple):
             return self.closed
         if not self.started:
             return ExecutionStatus.PENDING
+        if self.pause is not None:
+            return ExecutionStatus.PAUSED
         if self.undoing:
             return ExecutionStatus.COMPENSATING
         return ExecutionStatus.WAITING if self.waiting and not self.active else ExecutionStatus.RUNNING

@@ -22,7 +22,7 @@ MANY = 5
 class Reason:
     """One thing that an execution waits for.
 
-    ``kind``: ``signal, approval, timer, retry, child, task, code, resources, limit, paused, closing, engine`` or ``more``.
+    ``kind``: ``signal, approval, timer, retry, child, task, code, resources, limit, paused, doubt, closing, engine`` or ``more``.
     ``who`` is the name that has to act (a signal's name, a child's id); ``until`` the instant at which time itself
     moves it (epoch seconds). ``text`` says it in words.
     """
@@ -39,6 +39,9 @@ def reasons(state: ExecutionState) -> list[Reason]:
     if state.closed is not None:
         return []
     found = list(_closing(state))
+    if state.pause is not None:
+        because = f": {state.pause.reason}" if state.pause.reason else ""
+        found.append(Reason("paused", f"it is paused{because}; nothing new starts until it is resumed"))
     for node, task in zip(state.plan.nodes, state.tasks, strict=True):
         if task.items is None:
             found.extend(_of_task(node, address_of(state, node.index), task))
@@ -89,6 +92,9 @@ def _of_task(node: Node, where: str, task: TaskState) -> Iterator[Reason]:
 
 def _wait(where: str, task: TaskState) -> Reason:
     match task.wait:
+        case ev.AttemptLost(_, _, reason):
+            text = f"a decision about {where}, of which nobody knows whether it happened ({reason})"
+            return Reason("doubt", text, where, "a person")
         case ev.ApprovalRequested(_, prompt):
             then = "" if task.due_at is None else (" (then it fails)" if task.wait.on_timeout is None else "")
             return Reason("approval", f"an approval ({where}): {prompt}{then}", where, "a person", task.due_at)

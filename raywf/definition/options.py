@@ -18,9 +18,10 @@ from raywf.errors import DefinitionError
 NonRetryable: TypeAlias = "tuple[type[BaseException] | str, ...] | type[BaseException] | str"
 
 RESOURCE_OPTIONS: Final = ("num_cpus", "num_gpus", "memory", "resources")
-OPTIONS: Final = ("retry", "timeout", "runs_on", *RESOURCE_OPTIONS, "effect", "compensate", "limits")
+OPTIONS: Final = ("retry", "timeout", "runs_on", *RESOURCE_OPTIONS, "effect", "in_doubt", "compensate", "limits")
 _PLACES = ("actor", "ray")
 _EFFECTS = ("at_least_once", "at_most_once")
+_IN_DOUBT = ("ask", "retry", "fail")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +111,11 @@ def to_data(who: str, given: Mapping[str, Any]) -> dict[str, Any]:
             f"{who}: {resources[0]} is a resource of a Ray task, but runs_on={data['runs_on']!r} was given. "
             "Leave runs_on out, or write runs_on='ray'."
         )
+    if "in_doubt" in data and data.get("effect") != "at_most_once":
+        raise DefinitionError(
+            f"{who}: in_doubt={data['in_doubt']!r} says what follows when nobody knows whether the task happened, which "
+            "only concerns effect='at_most_once': give both, or leave it out."
+        )
     return data
 
 
@@ -152,15 +158,6 @@ def _resources(what: str, value: object) -> dict[str, float]:
     return {name: _number(f"{what}[{name!r}]", amount, 0.0, exclusive=True) for name, amount in value.items()}
 
 
-def _effect(what: str, value: object) -> str:
-    if _choice(what, value, _EFFECTS) == "at_most_once":
-        raise DefinitionError(
-            f"{what}='at_most_once' is not supported in this version: tasks run at least once. Leave it out and use "
-            "raywf.current().idempotency_key, which is the same for all attempts, to make a repetition harmless."
-        )
-    return "at_least_once"
-
-
 _CHECKS: dict[str, Any] = {
     "retry": _retry,
     "timeout": seconds,
@@ -169,7 +166,8 @@ _CHECKS: dict[str, Any] = {
     "num_gpus": lambda what, value: _number(what, value, 0.0),
     "memory": _memory,
     "resources": _resources,
-    "effect": _effect,
+    "effect": lambda what, value: _choice(what, value, _EFFECTS),
+    "in_doubt": lambda what, value: _choice(what, value, _IN_DOUBT),
     "compensate": check_compensate,
     "limits": limits_data,
 }
@@ -191,4 +189,5 @@ def from_data(data: Mapping[str, Any]) -> TaskOptions:
         resources=tuple(sorted(data.get("resources", {}).items())),
         effect=data.get("effect", "at_least_once"),
         limits=uses(data.get("limits", ())),
+        in_doubt=data.get("in_doubt", "ask"),
     )

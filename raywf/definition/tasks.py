@@ -151,6 +151,7 @@ class Task(Callee[P, R]):
         memory: int | None = None,
         resources: Mapping[str, float] | None = None,
         effect: str | None = None,
+        in_doubt: str | None = None,
         compensate: Callable[..., Any] | None = None,
         limits: Limits | None = None,
         **unknown: Any,
@@ -158,7 +159,7 @@ class Task(Callee[P, R]):
         """The same task with other options for the calls made through it. ``after`` gives order without data."""
         given = {
             "retry": retry, "timeout": timeout, "runs_on": runs_on, "num_cpus": num_cpus, "num_gpus": num_gpus,
-            "memory": memory, "resources": resources, "effect": effect, "compensate": compensate,
+            "memory": memory, "resources": resources, "effect": effect, "in_doubt": in_doubt, "compensate": compensate,
             "limits": limits, **unknown,
         }  # fmt: skip
         who = f"task {self.name!r}"
@@ -262,6 +263,7 @@ def task(
     memory: int | None = None,
     resources: Mapping[str, float] | None = None,
     effect: str | None = None,
+    in_doubt: str | None = None,
     compensate: Callable[..., Any] | None = None,
     limits: Limits | None = None,
 ) -> TaskDecorator: ...

@@ -22,7 +22,8 @@ from raywf.runtime.bundle import Bundle
 from raywf.runtime.code import Code
 from raywf.runtime.data import Blobs, spill
 from raywf.runtime.evaluate import failure_of
-from raywf.runtime.host import Host, address
+from raywf.runtime.host import Host
+from raywf.runtime.live import address
 from raywf.runtime.spool import Progress, spool_path
 from raywf.runtime.watchdog import LIMIT_S
 from raywf.runtime.work import RemoteCall

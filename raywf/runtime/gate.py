@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from raywf.core.admission import Slot
 from raywf.core.claims import claims_of, words
-from raywf.core.effects import Effect, StartAttempt, StartChild
+from raywf.core.effects import Announce, Effect, StartAttempt, StartChild
 from raywf.core.plan import LimitUse
 from raywf.errors import LeaseLost, RaywfError
 from raywf.ports import Clock, Journal, LimitRow
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from raywf.runtime.host import Host
 
 log = logging.getLogger("raywf.gate")
+_STARTS = (StartAttempt, Announce, StartChild)
 LOOK_S = 0.1
 """How soon it is seen that somebody else has given a slot up. More when many wait here: looking costs what they are."""
 
@@ -108,14 +109,14 @@ class Gate:
         if self.holds(id_):
             live.gated = False
             return effects
-        starts: list[Effect] = [effect for effect in effects if isinstance(effect, (StartAttempt, StartChild))]
+        starts: list[Effect] = [effect for effect in effects if isinstance(effect, _STARTS)]
         if starts and id_ in self._kept:
             self._kept[id_] += starts
         elif starts:
             self._kept[id_] = starts
             note = functools.partial(host.note_missing, live)
             self._ask_for(live, id_, functools.partial(self._admitted, host, live), note)
-        return [effect for effect in effects if not isinstance(effect, (StartAttempt, StartChild))]
+        return [effect for effect in effects if not isinstance(effect, _STARTS)]
 
     def _ask_for(self, live: Live, id_: str, start: Callable[[], None], note: Callable[[str | None], None]) -> None:
         limits = live.state.plan.limits

@@ -27,24 +27,28 @@ from typing import Any
 from raywf.core import events as ev
 from raywf.core import retry, snapshot
 from raywf.core.codec import to_record
-from raywf.core.effects import ArmTimer, CancelAttempt, Close, Effect, Evaluate, StartAttempt, StartChild
-from raywf.core.execution import ending, initial, is_current, may_start, step, task_at
+from raywf.core.effects import Announce, ArmTimer, CancelAttempt, Close, Effect, Evaluate, StartAttempt, StartChild
+from raywf.core.execution import ending, initial, is_current, is_wanted, may_start, step, task_at
 from raywf.core.failures import Failure
 from raywf.core.ids import child_id
 from raywf.core.plan import Node, NodeKind, Plan
 from raywf.core.state import ExecutionState, ExecutionStatus, TaskStatus, address_of, passes_of
 from raywf.core.timers import Timers
 from raywf.ports import Clock, DefinitionRow, Entropy, EventRow, ExecutionRow, StatusChange
+from raywf.runtime.children import child_ended, open_child, start_child
 from raywf.runtime.evaluate import Evaluator, failure_of
 from raywf.runtime.hands import Commits, Work
 from raywf.runtime.keeping import keep_snapshot
-from raywf.runtime.live import Live, wake_at, words
+from raywf.runtime.live import Live, address, wake_at, words
 from raywf.telemetry import Telemetry
 
 log = logging.getLogger("raywf.host")
 
 _SLICE = 500
 """Effects carried out in one go: the 50,000 of a wide fan-out must not hold up everybody else's."""
+
+_UNKNOWN = ("TimeoutError", "raywf.errors.InDoubt")
+"""Failures after which nobody knows whether the effect of an at-most-once task happened."""
 
 _new = tuple.__new__
 """A named tuple made without its constructor's own call: one is made for every event."""
@@ -77,7 +81,7 @@ class Host:
         self.work: Work
         self.open: dict[str, Live] = {}
         self.on_closed: Callable[[Live, EventRow], None] = lambda live, last: None
-        self.on_orphan_child: Callable[[Live, int, int | None, int], None] = self._open_child
+        self.on_orphan_child: Callable[[Live, int, int | None, int], None] = functools.partial(open_child, self)
         self.on_rest: Callable[[Live], None] = lambda live: None
         self.on_stir: Callable[[Live], None] = lambda live: None
         self.may_act: Callable[[], bool] = lambda: True
@@ -188,7 +192,7 @@ class Host:
 
     def _evaluate(self, live: Live, task: int, rows: list[EventRow]) -> Iterable[Effect]:
         current = live.state.tasks[task]
-        if current.status is not TaskStatus.READY or live.state.closing is not None:
+        if current.status is not TaskStatus.READY or live.state.closing is not None or live.state.pause is not None:
             return ()
         node = live.state.plan.nodes[task]
         fact = self.evaluator.fact(live.state, node, self.clock.now())
@@ -230,7 +234,7 @@ class Host:
         self.commits.on_durable(functools.partial(self.on_closed, live, last))
         if live.parent is not None:
             parent, task, item = live.parent
-            self._child_ended(parent, task, item, live)
+            child_ended(self, parent, task, item, live)
 
     def note_missing(self, live: Live, missing: str | None) -> None:
         """Say (or say no longer) that an execution waits for something its history does not tell of, as ``kind: words``:
@@ -260,9 +264,13 @@ class Host:
                 case ArmTimer(task, item, due_at):
                     if task_at(live.state, task, item).due_at == due_at:
                         self._arm((live.id, task, item, "wait"), due_at)
+                case Announce(task, item, attempt):
+                    ready = task_at(live.state, task, item).status is TaskStatus.READY
+                    if ready and not self.draining and may_start(live.state, task, item, attempt, effect.at):
+                        self.turn(live, ev.AttemptStarted(address(live, task, item), attempt))
                 case StartChild(task, item, attempt):
-                    if may_start(live.state, task, item, attempt, effect.at):
-                        self._start_child(live, task, item, attempt)
+                    if is_wanted(live.state, task, item, attempt, effect.at):
+                        start_child(self, live, task, item, attempt)
                 case CancelAttempt(task, item, attempt):
                     if effect.at == passes_of(live.state, task):
                         self._cancel(live, task, item, attempt)
@@ -322,7 +330,7 @@ class Host:
         cancelled."""
         if at != passes_of(live.state, task):
             return  # given up on in an earlier pass; what is in flight now is another attempt
-        handle = self._landed(live, task, item)
+        handle = self.forget_attempt(live, task, item)
         state = live.state
         node = state.plan.nodes[task]
         if node.options.timeout is not None:
@@ -338,7 +346,7 @@ class Host:
         else:
             self.turn(live, self._failed(live, node, item, where, attempt, outcome))
 
-    def _landed(self, live: Live, task: int, item: int | None) -> Any:
+    def forget_attempt(self, live: Live, task: int, item: int | None) -> Any:
         """Forget an attempt that is no longer in flight; returns its handle."""
         if live.inflight is None:
             return None
@@ -351,7 +359,9 @@ class Host:
 
     def _failed(
         self, live: Live, node: Node, item: int | None, where: str, attempt: int, failure: Failure
-    ) -> ev.AttemptFailed:
+    ) -> ev.AttemptFailed | ev.AttemptLost:
+        if node.options.effect == "at_most_once" and failure.type in _UNKNOWN:
+            return ev.AttemptLost(where, attempt, failure.message, False)
         failures = task_at(live.state, node.index, item).failures + 1
         now, chance = self.clock.now(), self.entropy.uniform()
         match retry.decide(node.options.retry, failure, failures, now, chance):
@@ -374,13 +384,14 @@ class Host:
         """The process that ran an attempt died. The brain re-runs it, isolates it, or lets it fail."""
         if at != passes_of(live.state, task):
             return
-        self._landed(live, task, item)
+        self.forget_attempt(live, task, item)
         self._timers.disarm((live.id, task, item, "timeout"))
         if self.parked or self.open.get(live.id) is not live or not is_current(live.state, task, item, attempt, at):
             return
         where = address(live, task, item)
         losses = task_at(live.state, task, item).lost + (1 if counted else 0)
-        if counted and retry.after_loss(losses) is retry.AfterLoss.FAIL:
+        asks = live.state.plan.nodes[task].options.effect == "at_most_once"
+        if counted and not asks and retry.after_loss(losses) is retry.AfterLoss.FAIL:
             failure = Failure("raywf.errors.WorkerLost", worker_lost_text(where, losses, reason), "", attempt, False)
             self.turn(live, ev.AttemptFailed(where, failure, attempt, None))
         else:
@@ -400,88 +411,9 @@ class Host:
         if is_current(live.state, task, item, attempt, passes_of(live.state, task)):
             self.turn(live, ev.AttemptCancelled(address(live, task, item), attempt))
 
-    # children
-
-    def _start_child(self, live: Live, task: int, item: int | None, attempt: int) -> None:
-        id_ = child_id(live.id, address(live, task, item))
-        child = self.open.get(id_)
-        if child is not None:
-            child.parent = (live, task, item)
-            return
-        if task_at(live.state, task, item).wait is not None:
-            self.on_orphan_child(live, task, item, attempt)
-        else:
-            self._open_child(live, task, item, attempt)
-
-    def _open_child(self, live: Live, task: int, item: int | None, attempt: int) -> None:
-        node = live.state.plan.nodes[task]
-        where = address(live, task, item)
-        id_ = child_id(live.id, where)
-        try:
-            if id_.count("/") > 100:
-                raise RecursionError(f"{where} would be child number 101 in a row: the depth limit is 100")
-            definition, input_ = self.child_input(live, node, item)
-        except Exception as error:
-            self.turn(live, ev.AttemptFailed(where, failure_of(error, attempt), attempt, None))
-            return
-        self.turn(live, ev.ChildStarted(where, id_))
-        self._open_child_row(live, task, item, definition, input_)
-
-    def reopen_child(self, live: Live, task: int, item: int | None) -> None:
-        """``ChildStarted`` is on disk and the child is not: its rows were in the next commit. Write them again."""
-        definition, input_ = self.child_input(live, live.state.plan.nodes[task], item)
-        self._open_child_row(live, task, item, definition, input_)
-
-    def _open_child_row(
-        self, live: Live, task: int, item: int | None, definition: DefinitionRow, input_: bytes
-    ) -> None:
-        parent = live.row
-        plan = self.plan_of(definition.hash)
-        now = self.clock.now()
-        row = parent._replace(
-            key=self.new_key(),
-            id=child_id(live.id, address(live, task, item)),
-            workflow=plan.workflow,
-            version=plan.version,
-            definition=definition.hash,
-            fingerprint="",
-            status="running",
-            parent=parent.id,
-            created_at=now,
-            ended_at=None,
-            waiting_for=None,
-            traceparent=self.telemetry.traceparent(live) or parent.traceparent,
-        )
-        self.open_execution(row, input_, definition, parent=(live, task, item))
-
     def child_input(self, live: Live, node: Node, item: int | None) -> tuple[DefinitionRow, bytes]:
         """The definition and the encoded input of a child. Set by whoever knows definitions."""
         raise NotImplementedError
-
-    def _child_ended(self, parent: Live, task: int, item: int | None, child: Live) -> None:
-        closing = child.state.closing
-        if child.state.closed is ExecutionStatus.COMPLETED:
-            self.child_outcome(parent, task, item, child.state.value)
-        elif closing is not None and closing.failure is not None:
-            self.child_outcome(parent, task, item, closing.failure)
-        else:
-            reason = closing.reason if closing else ""
-            self.child_outcome(parent, task, item, Failure("raywf.errors.WorkflowCancelled", reason or child.id))
-
-    def child_outcome(self, parent: Live, task: int, item: int | None, outcome: bytes | Failure | None) -> None:
-        """Report how a child ended to its parent's task. Its failure fails the task."""
-        attempt = task_at(parent.state, task, item).attempt
-        if self.open.get(parent.id) is not parent or not is_current(
-            parent.state, task, item, attempt, passes_of(parent.state, task)
-        ):
-            return
-        where = address(parent, task, item)
-        if isinstance(outcome, bytes):
-            self.turn(parent, ev.TaskCompleted(where, attempt, outcome))
-        elif parent.state.closing is not None:
-            self.turn(parent, ev.AttemptCancelled(where, attempt))
-        elif outcome is not None:
-            self.turn(parent, ev.AttemptFailed(where, outcome, attempt, None))
 
     # commands
 
@@ -492,6 +424,12 @@ class Host:
     def decide_approval(self, live: Live, task: str, approved: bool, comment: str, id_: str, by: str | None) -> None:
         if id_ not in live.state.seen:
             self.turn(live, ev.ApprovalDecided(task, approved, comment, id_), by)
+
+    def resolve(
+        self, live: Live, task: str, outcome: str, value: bytes | None, comment: str, id_: str, by: str | None
+    ) -> None:
+        if id_ not in live.state.seen:
+            self.turn(live, ev.DoubtResolved(task, outcome, value, comment, id_), by)
 
     def cancel(self, live: Live, reason: str, by: str | None = None) -> None:
         if live.state.closing is None:
@@ -529,15 +467,19 @@ class Host:
                 self.turn(live, ev.DeadlineExceeded(live.row.deadline))
         elif kind == "timeout":
             self.work_timed_out(live, task, item)
-        elif (due_at := task_at(live.state, task, item).due_at) is not None and due_at <= self.clock.now():
+        elif live.state.pause is None and self._is_due(live, task, item):
             self.turn(live, ev.TimerFired(address(live, task, item)))
+
+    def _is_due(self, live: Live, task: int, item: int | None) -> bool:
+        due_at = task_at(live.state, task, item).due_at
+        return due_at is not None and due_at <= self.clock.now()
 
     def work_timed_out(self, live: Live, task: int, item: int | None) -> None:
         """An attempt ran past its timeout: it fails now, and whatever it still does is ignored."""
         attempt = task_at(live.state, task, item).attempt
         if not is_current(live.state, task, item, attempt, passes_of(live.state, task)):
             return
-        handle = self._landed(live, task, item)
+        handle = self.forget_attempt(live, task, item)
         node = live.state.plan.nodes[task]
         where = address(live, task, item)
         failure = Failure(
@@ -568,8 +510,10 @@ class Host:
         for live in list(self.open.values()):
             for (task, item), handle in list((live.inflight or {}).items()):
                 attempt = task_at(live.state, task, item).attempt
-                if may_start(live.state, task, item, attempt, passes_of(live.state, task)):
-                    self.turn(live, ev.AttemptLost(address(live, task, item), attempt, "the engine was closed", False))
+                if is_wanted(live.state, task, item, attempt, passes_of(live.state, task)):
+                    begun = handle is None or bool(self.work.has_begun(handle))
+                    where = address(live, task, item)
+                    self.turn(live, ev.AttemptLost(where, attempt, "the engine was closed", False, begun))
                 if handle is not None:
                     self.work.cancel(handle)
         self.parked = True
@@ -582,11 +526,7 @@ class Host:
 
 def _only_runs(state: ExecutionState) -> bool:
     """Whether the status is plainly ``running``."""
-    return not state.waiting and state.closed is None and not state.undoing and state.started
-
-
-def address(live: Live, task: int, item: int | None) -> str:
-    return address_of(live.state, task, item)
+    return not state.waiting and state.closed is None and not state.undoing and state.started and state.pause is None
 
 
 def worker_lost_text(where: str, losses: int, reason: str) -> str:

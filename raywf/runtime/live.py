@@ -7,7 +7,7 @@ from typing import Any
 
 from raywf.core import events as ev
 from raywf.core import snapshot
-from raywf.core.state import ExecutionState, ExecutionStatus, TaskStatus
+from raywf.core.state import ExecutionState, ExecutionStatus, TaskStatus, address_of
 from raywf.ports import ExecutionRow
 
 
@@ -63,6 +63,10 @@ class Live:
         return f"<Live {self.row.id} {self.state.status}>"
 
 
+def address(live: Live, task: int, item: int | None) -> str:
+    return address_of(live.state, task, item)
+
+
 def wake_at(live: Live) -> float | None:
     """When an execution that only time, a signal or a person can move must be looked at: infinite where time does not
     move it. None for any other, which must be in memory; and for a child, whose parent wants to hear of its end."""
@@ -80,15 +84,24 @@ def wake_at(live: Live) -> float | None:
     return min(due, default=math.inf)
 
 
+def doubt_words(doubt: ev.AttemptLost) -> str:
+    return f"a decision about {doubt.task}, of which nobody knows whether it happened: {doubt.reason}"
+
+
 def words(live: Live) -> str | None:
     """What a waiting execution waits for, in words."""
     if live.missing is not None and not live.is_closed:
         return live.missing
+    pause = live.state.pause
+    if pause is not None and not live.is_closed:
+        return f"to be resumed{f' ({pause.reason})' if pause.reason else ''}"
     if live.state.status is not ExecutionStatus.WAITING:
         return None
     parts = []
     for node, task in zip(live.state.plan.nodes, live.state.tasks, strict=True):
-        if task.status.value != "waiting":
+        items = task.items if task.status is TaskStatus.RUNNING and task.items is not None else ()
+        doubts = [each.wait for each in items if isinstance(each.wait, ev.AttemptLost)]
+        if task.status.value != "waiting" and not doubts:
             continue
         match task.wait:
             case ev.ApprovalRequested(_, prompt):
@@ -97,6 +110,8 @@ def words(live: Live) -> str | None:
                 parts.append(f"a signal {name!r}")
             case ev.TimerStarted():
                 parts.append(f"time ({node.id})")
+            case ev.AttemptLost():
+                parts.append(doubt_words(task.wait))
             case _:
-                pass
+                parts.extend(doubt_words(doubt) for doubt in doubts)
     return "; ".join(parts[:5]) or None

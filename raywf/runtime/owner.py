@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from raywf.core.execution import fold_on, initial, outstanding, task_at
 from raywf.core.failures import Failure
 from raywf.core.ids import child_id, shard_of
 from raywf.core.plan import Node
-from raywf.core.state import CLOSED, TaskStatus, address_of
+from raywf.core.state import CLOSED, TaskStatus
 from raywf.errors import LeaseLost, NotConnected, StoreUnavailable
 from raywf.ports import (
     Batch,
@@ -36,15 +35,17 @@ from raywf.ports import (
     Loaded,
     OwnerRow,
 )
+from raywf.runtime.children import child_outcome, reopen_child
 from raywf.runtime.code import Code
+from raywf.runtime.commands import carry_out
 from raywf.runtime.data import Blobs
 from raywf.runtime.definitions import Definitions
 from raywf.runtime.evaluate import Evaluator
 from raywf.runtime.gate import Gate
 from raywf.runtime.hands import Commits
-from raywf.runtime.host import Host, address
+from raywf.runtime.host import Host
 from raywf.runtime.leases import Beside, LeaseKeeper, ThreadBeside
-from raywf.runtime.live import Live
+from raywf.runtime.live import Live, address
 from raywf.runtime.outbox import Outbox
 from raywf.runtime.sleeping import Sleepers
 from raywf.runtime.work import Dispatcher, LocalWork, ThreadPool
@@ -339,9 +340,9 @@ class Owner:
         row = await self.journal.execution(self.namespace, id_)
         closing = (await self.journal.closings([row.key])).get(row.key) if row is not None else None
         if closing is not None:
-            self.host.child_outcome(live, task, item, closing_outcome(closing))
+            child_outcome(self.host, live, task, item, closing_outcome(closing))
         elif row is None:
-            self.host.reopen_child(live, task, item)
+            reopen_child(self.host, live, task, item)
 
     # clients
 
@@ -489,7 +490,7 @@ class Owner:
             self.spawn(self._drop_if_closed(row))
             return
         try:
-            self._command(live, row)
+            carry_out(self.host, live, row)
         except Exception:
             log.exception("command %s to %s could not be carried out", row.kind, row.execution)
         self._taken(row)
@@ -505,21 +506,6 @@ class Owner:
             self._taken(row)
         else:
             self.loop.call_later(_AGAIN_S, self._taking.discard, row.id)
-
-    def _command(self, live: Live, row: InboxRow) -> None:
-        body = json.loads(row.body)
-        match row.kind:
-            case "signal":
-                self.host.signal(live, body["name"], body["value"].encode(), row.command_id, row.by)
-            case "approve" | "reject":
-                task = body.get("task") or open_approval(live)
-                if task is not None:
-                    approved = row.kind == "approve"
-                    self.host.decide_approval(live, task, approved, body.get("comment", ""), row.command_id, row.by)
-            case "cancel":
-                self.host.cancel(live, body.get("reason", ""), row.by)
-            case _:
-                log.warning("a command of unknown kind %r was dropped", row.kind)
 
     # the end
 
@@ -573,16 +559,6 @@ class MeasuredJournal:
         began = self._clock.monotonic()
         await self._journal.commit(batch)
         self._telemetry.committed(len(batch.events), self._clock.monotonic() - began)
-
-
-def open_approval(live: Live) -> str | None:
-    """The one task that waits for an approval; None when there is none or more than one."""
-    waiting = [
-        address_of(live.state, at)
-        for at, task in enumerate(live.state.tasks)
-        if task.status is TaskStatus.WAITING and isinstance(task.wait, ev.ApprovalRequested)
-    ]
-    return waiting[0] if len(waiting) == 1 else None
 
 
 def closing_outcome(row: EventRow) -> bytes | Failure:

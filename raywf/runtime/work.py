@@ -21,8 +21,8 @@ from raywf.runtime.code import Code, Function
 from raywf.runtime.data import pack
 from raywf.runtime.evaluate import Evaluator, failure_of
 from raywf.runtime.gate import Gate
-from raywf.runtime.host import Host, address
-from raywf.runtime.live import Live
+from raywf.runtime.host import Host
+from raywf.runtime.live import Live, address
 
 _FIRST = 2**40
 """A priority before any user's."""

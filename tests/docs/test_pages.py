@@ -20,8 +20,8 @@ from tests.docs.pages import PAGES, ROOT, anchors, blocks, links
 from tests.docs.transitions import PAGE, TASK_EVENTS, filled, tables
 
 COMMANDS = (
-    "demo run ls show why history watch result results cancel signal approve reject limits graph validate up down doctor "
-    "version"
+    "demo run ls show why history watch result results cancel pause resume resolve signal approve reject limits graph "
+    "validate up down doctor version"
 ).split()
 
 

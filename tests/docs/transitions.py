@@ -54,6 +54,8 @@ def situation(history: Iterable[ev.Event], *tasks: dict[str, object], waits_for:
 
 
 T = call("t")
+ONCE = call("t", options={"effect": "at_most_once"})
+ANSWERING = (ev.ApprovalDecided, ev.SignalReceived, ev.DoubtResolved)
 APPROVAL = {"id": "t", "approval": {"prompt": "Go on?"}}
 SIGNAL = {"id": "t", "signal": {"name": "go"}}
 SLEEP = {"id": "t", "sleep": {"seconds": 5}}
@@ -67,6 +69,7 @@ SITUATIONS: dict[TaskStatus, list[Situation]] = {
     TaskStatus.RUNNING: [situation([ev.AttemptStarted("t", 1)], T)],
     TaskStatus.WAITING: [
         situation([ev.TimerStarted("t", 5.0, b"1")], SLEEP, USER, waits_for="time"),
+        situation([ev.AttemptStarted("t", 1), ev.AttemptLost("t", 1)], ONCE, waits_for="doubt"),
         situation([ev.SignalAwaited("t", "go", 5.0, b"1")], SIGNAL, waits_for="signal"),
         situation([ev.SignalAwaited("t", "go", 5.0)], SIGNAL, waits_for="signal"),
         situation([ev.ApprovalRequested("t", "Go on?", b"1", 5.0)], APPROVAL, waits_for="approval"),
@@ -98,12 +101,13 @@ TASK_EVENTS: dict[str, list[ev.Event]] = {
     "SignalAwaited": [ev.SignalAwaited("t", "go", 5.0)],
     "ApprovalRequested": [ev.ApprovalRequested("t", "Go on?", b"1", 5.0)],
     "TimerFired": [ev.TimerFired("t")],
+    "DoubtResolved": [ev.DoubtResolved("t", each, b"1", "", "d-1") for each in ("retry", "completed", "failed")],
     "SignalReceived": [ev.SignalReceived("go", b"1", "s-1")],
     "ApprovalDecided": [ev.ApprovalDecided("t", yes, "", "a-1") for yes in (True, False)],
 }
 """What can happen to a task. A signal goes to an execution, and from there to the task that waits for its name."""
 
-ANSWERS = {"SignalReceived": "signal", "ApprovalDecided": "approval"}
+ANSWERS = {"SignalReceived": "signal", "ApprovalDecided": "approval", "DoubtResolved": "doubt"}
 """Events that mean something to one kind of wait only."""
 
 
@@ -134,7 +138,7 @@ def after(given: Situation, event: ev.Event, closing: bool = False) -> str:
         now = status(evolve(state, event))
     except IllegalTransition:
         return REFUSED
-    return "no effect" if now == before and type(event) in (ev.ApprovalDecided, ev.SignalReceived) else now
+    return "no effect" if now == before and type(event) in ANSWERING else now
 
 
 def status(state: ExecutionState) -> str:
@@ -168,6 +172,7 @@ EXECUTIONS: dict[str, Situation] = {
     "pending": Situation(plan(T), ()),
     "running": Situation(plan(T), (STARTED,)),
     "waiting": Situation(plan(SIGNAL), (STARTED, ev.SignalAwaited("t", "go"))),
+    "paused": Situation(plan(T), (STARTED, ev.PauseRequested())),
     "closing": Situation(plan(T), (STARTED, ev.CancelRequested(""))),
     "compensating": Situation(plan(UNDOABLE), (STARTED, ev.TaskCompleted("t", 1, b"1"), ev.ResultFailed(FAILURE))),
     "closed": Situation(plan(T), (STARTED, ev.TaskCompleted("t", 1, b"1"), ev.ExecutionCompleted(b"1"))),
@@ -176,6 +181,8 @@ EXECUTIONS: dict[str, Situation] = {
 EXECUTION_EVENTS: dict[str, ev.Event] = {
     "ExecutionStarted": STARTED,
     "SignalReceived": ev.SignalReceived("go", b"1", "s-1"),
+    "PauseRequested": ev.PauseRequested(),
+    "ResumeRequested": ev.ResumeRequested(),
     "CancelRequested": ev.CancelRequested(""),
     "DeadlineExceeded": ev.DeadlineExceeded(5.0),
     "ResultFailed": ev.ResultFailed(FAILURE),

@@ -28,6 +28,54 @@ def cancel(
     sending.cancel(place_of(store, namespace), execution, reason, by)
 
 
+def pause(
+    execution: Execution,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the history.")] = "",
+    by: By = None,
+    store: Store = None,
+    namespace: Namespace = "default",
+) -> None:
+    """Let nothing new start in an execution: what runs ends and is kept, signals are kept, no timer fires."""
+    from raywf.cli import sending
+
+    sending.pause(place_of(store, namespace), execution, reason, by)
+
+
+def resume(
+    execution: Execution,
+    by: By = None,
+    store: Store = None,
+    namespace: Namespace = "default",
+) -> None:
+    """Let a paused execution go on."""
+    from raywf.cli import sending
+
+    sending.resume(place_of(store, namespace), execution, by)
+
+
+def resolve(
+    execution: Execution,
+    task: Annotated[str, typer.Argument(metavar="TASK", help="The task that is in doubt.", show_default=False)],
+    outcome: Annotated[str, typer.Argument(metavar="OUTCOME", help="retry, completed or failed.", show_default=False)],
+    value: Annotated[
+        str | None,
+        typer.Option(
+            metavar="JSON", help="Its result, if it completed: JSON, @file, or - for stdin.", show_default=False
+        ),
+    ] = None,
+    comment: Comment = "",
+    by: By = None,
+    store: Store = None,
+    namespace: Namespace = "default",
+) -> None:
+    """Say what became of an at-most-once task of which nobody knows whether it happened."""
+    from raywf.cli import sending
+    from raywf.cli.arguments import read_value
+
+    given = None if value is None else read_value(value, "--value")
+    sending.resolve(place_of(store, namespace), execution, task, outcome, given, comment, by)
+
+
 def signal(
     execution: Execution,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The signal's name.", show_default=False)],

@@ -20,7 +20,13 @@ def completed(state: ExecutionState, event: TaskCompleted) -> tuple[ExecutionSta
     """The state after the event and what is newly outstanding; None where the general path must decide."""
     plan, tasks = state.plan, state.tasks
     task = plan.index.get(event.task)
-    if task is None or state.closing is not None or state.closed is not None or type(tasks) is not tuple:
+    if (
+        task is None
+        or state.closing is not None
+        or state.closed is not None
+        or state.pause is not None
+        or type(tasks) is not tuple
+    ):
         return None
     node, current = plan.nodes[task], tasks[task]
     if node.undone_by is not None or node.undoes is not None or node.loops or plan.dependents_of_sides[task]:
@@ -43,7 +49,7 @@ def completed(state: ExecutionState, event: TaskCompleted) -> tuple[ExecutionSta
             after[dependent] = TaskState(TaskStatus.PENDING, waiting.remaining - 1)
             continue
         woken = plan.nodes[dependent]
-        if woken.kind is not NodeKind.CALL or woken.mapped:
+        if woken.kind is not NodeKind.CALL or woken.mapped or woken.options.effect != "at_least_once":
             return None
         after[dependent] = _READY
         active += 1

@@ -131,12 +131,28 @@ def fail(draft: Draft, task: int, item: int | None, current: TaskState, address:
     begin_closing(draft, Closing(ExecutionStatus.FAILED, address, failure))
 
 
+def in_doubt(event: AttemptLost) -> Failure:
+    message = f"nobody knows whether attempt {event.attempt} of {event.task} happened: {event.reason}"
+    return Failure("raywf.errors.InDoubt", message, attempt=event.attempt, retryable=False)
+
+
 def attempt_lost(draft: Draft, event: AttemptLost) -> None:
     task, item, current = draft.current(event.task, event.attempt, event)
     if not draft.goes_on(task):
         cancel(draft, task, item, current)
         return
     lost = current.lost + (1 if event.counted else 0)
+    options = draft.plan.nodes[task].options
+    if options.effect == "at_most_once" and event.begun and current.status is TaskStatus.RUNNING:
+        current = current._replace(lost=lost)
+        if options.in_doubt == "ask":
+            draft.active -= 1
+            draft.waiting += 1
+            draft.put(task, item, current._replace(status=TaskStatus.WAITING, wait=event))
+            return
+        if options.in_doubt == "fail":
+            fail(draft, task, item, current, event.task, in_doubt(event))
+            return
     again = current._replace(status=TaskStatus.READY, attempt=current.attempt + 1, lost=lost, wait=None)
     draft.put(task, item, again)
     draft.touched.append((task, item))

@@ -19,6 +19,8 @@ def undo_next(draft: Draft) -> None:
     """Let the compensation whose turn it is begin, if there is one and nothing else is under way."""
     if draft.closing is None or draft.active or draft.waiting or "closed" in draft.changes:
         return
+    if draft.changes.get("pause", draft.state.pause) is not None:
+        return
     undo = next_undo(draft.plan, draft.tasks)
     if undo is None:
         return

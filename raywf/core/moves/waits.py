@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from raywf.core.events import (
     ApprovalDecided,
     ApprovalRequested,
+    AttemptLost,
+    DoubtResolved,
     Event,
     SignalAwaited,
     SignalReceived,
     TimerStarted,
 )
 from raywf.core.failures import Failure
-from raywf.core.moves.draft import Draft
-from raywf.core.moves.tasks import attempt_ended, fail, settled
+from raywf.core.moves.draft import Draft, IllegalTransition
+from raywf.core.moves.tasks import attempt_ended, fail, in_doubt, settled
 from raywf.core.state import TaskState, TaskStatus
 
 
@@ -49,6 +53,10 @@ def timer_fired(draft: Draft, address: str, event: Event) -> None:
             _timed_out(draft, task, current, address, default, f"no signal {name!r} came in time")
         case ApprovalRequested(_, prompt, _, _, _, on_timeout):
             _timed_out(draft, task, current, address, on_timeout, f"nobody answered in time: {prompt}")
+        case AttemptLost():
+            raise IllegalTransition(
+                f"task {address!r} is in doubt, and no time resolves that: it takes no {event!r:.200}"
+            )
         case _:
             ready = current._replace(status=TaskStatus.READY, attempt=current.attempt + 1, due_at=None)
             draft.put(task, item, ready)
@@ -74,6 +82,45 @@ def signal_received(draft: Draft, event: SignalReceived) -> None:
             _wait_ended(draft, node.index, event.value)
             return
     draft.changes["signals"] = (*draft.state.signals, event)
+
+
+def doubt_resolved(draft: Draft, event: DoubtResolved) -> None:
+    """The first answer counts: a second one, or one to a task that is in no doubt, has no effect."""
+    task, item = draft.locate(event.task)
+    current = draft.at(task, item)
+    doubt = current.wait
+    if event.id in draft.state.seen or current.status is not TaskStatus.WAITING or not isinstance(doubt, AttemptLost):
+        return
+    draft.changes["seen"] = draft.state.seen | {event.id}
+    comment = f" ({event.comment})" if event.comment else ""
+    if event.outcome == "failed":
+        failure = in_doubt(doubt)
+        said = replace(failure, message=f"{failure.message}; it was resolved as failed{comment}")
+        fail(draft, task, item, current, event.task, said)
+        return
+    draft.waiting -= 1
+    draft.active += 1
+    current = current._replace(wait=None)
+    if event.outcome == "completed":
+        ended = TaskState(TaskStatus.COMPLETED, attempt=current.attempt, value=event.value)
+        attempt_ended(draft, task, item, current, ended)
+        return
+    draft.put(task, item, current._replace(status=TaskStatus.READY, attempt=current.attempt + 1))
+    draft.touched.append((task, item))
+
+
+def resumed(draft: Draft) -> None:
+    """What a pause held back is owed again."""
+    if draft.state.pause is None:
+        return
+    draft.changes["pause"] = None
+    held = (TaskStatus.READY, TaskStatus.RETRYING, TaskStatus.WAITING)
+    for task, current in enumerate(draft.state.tasks):
+        if current.items is None:
+            if current.status in held:
+                draft.touched.append((task, None))
+        else:
+            draft.touched.extend((task, item) for item, each in enumerate(current.items) if each.status in held)
 
 
 def approval_decided(draft: Draft, event: ApprovalDecided) -> None:

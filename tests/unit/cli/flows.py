@@ -51,3 +51,13 @@ def hello(name: str = "world"):  # type: ignore[no-untyped-def]
 def branching(score: float):  # type: ignore[no-untyped-def]
     found = search("x")
     return raywf.when(found[0] == "a", then=lambda: publish(found, 1), otherwise=lambda: found)
+
+
+@raywf.task(effect="at_most_once")
+async def pay() -> str:
+    return "paid"
+
+
+@raywf.workflow
+def payment():
+    return pay()

@@ -124,3 +124,35 @@ def test_a_cancel_during_compensation_is_said_to_change_nothing(cli: Cli, filled
         "undoing-1 is compensating: it is on its way to an end already, so a cancel changes nothing"
     )
     assert sent(filled) == []
+
+
+def test_pause_and_resume_are_rows(cli: Cli, filled: FilledStore) -> None:
+    assert cli("pause", "waits-1", "--reason", "look first", "--by", "anna", "--store", filled.url).code == 0
+    assert cli("resume", "waits-1", "--by", "anna", "--store", filled.url).code == 0
+    assert sent(filled) == [
+        ("waits-1", "pause", {"reason": "look first"}, "anna"),
+        ("waits-1", "resume", {}, "anna"),
+    ]
+    ended = cli("pause", "done-1", "--store", filled.url)
+    assert (ended.code, "is completed: it takes no pause" in ended.err) == (2, True)
+
+
+def test_a_doubt_is_resolved_by_name(cli: Cli, filled: FilledStore) -> None:
+    filled.add(
+        flows.payment, [ev.ExecutionStarted(b"{}"), ev.AttemptStarted("pay", 1), ev.AttemptLost("pay", 1)], id="pay-1"
+    )
+    shown = cli("show", "pay-1", "--store", filled.url)
+    assert "raywf resolve pay-1 pay retry" in shown.out
+    for words, said in (
+        (("pay", "retyr"), "Did you mean 'retry'"),
+        (("pya", "retry"), "in doubt are pay"),
+        (("pay", "failed", "--value", "1"), "a value goes with outcome='completed'"),
+    ):
+        ended = cli("resolve", "pay-1", *words, "--store", filled.url)
+        assert (ended.code, said in ended.err) == (2, True), ended.err
+    assert (
+        cli("resolve", "pay-1", "pay", "completed", "--value", '"paid"', "--by", "anna", "--store", filled.url).code
+        == 0
+    )
+    body = {"task": "pay", "outcome": "completed", "value": '"paid"', "comment": ""}
+    assert sent(filled) == [("pay-1", "resolve", body, "anna")]

@@ -20,6 +20,7 @@ CODES: dict[str, int] = {
     "RaywfError": 1,
     "WorkflowFailed": 1,
     "WorkflowCancelled": 1,
+    "InDoubt": 1,
     "WorkerLost": 1,
     "LoopLimit": 1,
     "BudgetExceeded": 1,

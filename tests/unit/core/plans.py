@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from raywf.core import events as ev
-from raywf.core.effects import ArmTimer, CancelAttempt, Close, Effect, Evaluate, StartAttempt, StartChild
+from raywf.core.effects import Announce, ArmTimer, CancelAttempt, Close, Effect, Evaluate, StartAttempt, StartChild
 from raywf.core.execution import ending, evolve, fold, initial, is_current, outstanding, step, task_at
 from raywf.core.failures import Failure
 from raywf.core.plan import NodeKind, Plan
@@ -115,8 +115,12 @@ class _Writer:
                 task |= {"function": "app:f", "args": some} | self.compensation()
 
     def compensation(self) -> dict[str, Any]:
-        wanted = self.undoable and self.draw(st.integers(0, 3)) == 0
-        return {"options": {"compensate": "app:undo"}} if wanted else {}
+        options: dict[str, Any] = {}
+        if self.undoable and self.draw(st.integers(0, 3)) == 0:
+            options["compensate"] = "app:undo"
+        if self.draw(st.integers(0, 3)) == 0:
+            options |= {"effect": "at_most_once", "in_doubt": self.draw(st.sampled_from(["ask", "retry"]))}
+        return {"options": options} if options else {}
 
 
 EVERY_KIND = ("call", "call", "map", "when", "when", "gather", "sleep", "signal", "approval", "child", "loop")
@@ -136,6 +140,8 @@ address = address_of
 def answered(state: ExecutionState, event: ev.Event) -> Effect | None:
     """The effect that an event is the answer to: it need not be issued again by reason of this event."""
     match event:
+        case ev.AttemptStarted(where, _) if _is_announced(state, where):
+            pass
         case ev.AttemptStarted() | ev.ChildStarted() | ev.SignalReceived() | ev.ApprovalDecided():
             return None
         case ev.ExecutionCompleted() | ev.ExecutionFailed() | ev.ExecutionCancelled():
@@ -151,6 +157,11 @@ def answered(state: ExecutionState, event: ev.Event) -> Effect | None:
             ):
                 return effect
     return None
+
+
+def _is_announced(state: ExecutionState, where: str) -> bool:
+    asked = [effect for effect in outstanding(state) if isinstance(effect, Announce)]
+    return any(address(state, effect.task, effect.item) == where for effect in asked)
 
 
 def recount(state: ExecutionState) -> tuple[int, int, int]:
@@ -201,7 +212,7 @@ class World:
         assert min(after.active, after.waiting, after.left) >= 0
         assert (after.active, after.waiting, after.left) == recount(after)
         if after.closing is not None or after.closed is not None:
-            starts = (StartAttempt, StartChild, Evaluate, ArmTimer)
+            starts = (StartAttempt, Announce, StartChild, Evaluate, ArmTimer)
             for effect in (*effects, *outstanding(after)):
                 assert not isinstance(effect, starts) or self.plan.nodes[effect.task].undoes is not None
         if after.undoing and not self.state.undoing:
@@ -223,11 +234,17 @@ class World:
     def waits(self) -> list[ev.Event]:
         """What a person or another program could do for the tasks that wait for it."""
         found: list[ev.Event] = []
-        for task in self.state.tasks:
+        if self.state.pause is not None:
+            found.append(ev.ResumeRequested())
+        places = [each for task in self.state.tasks for each in ((task,) if task.items is None else task.items)]
+        for task in places:
             if task.status is TaskStatus.WAITING:
                 match task.wait:
                     case ev.SignalAwaited(where, name):
                         found.append(ev.SignalReceived(name, name.encode(), f"id-{where}"))
+                    case ev.AttemptLost(where, attempt):
+                        outcome = self.random.choice(("retry", "completed"))
+                        found.append(ev.DoubtResolved(where, outcome, where.encode(), "", f"id-{where}-{attempt}"))
                     case ev.ApprovalRequested(where):
                         found.append(ev.ApprovalDecided(where, True, "", f"id-{where}"))
         return found
@@ -301,6 +318,8 @@ def answer_at_random(world: World, effect: Effect) -> ev.Event | None:
     current = task_at(state, effect.task, effect.item)
     if isinstance(effect, ArmTimer):
         return ev.TimerFired(where)
+    if isinstance(effect, Announce):
+        return ev.AttemptStarted(where, effect.attempt)
     if isinstance(effect, StartChild) and current.wait is None:
         return ev.ChildStarted(where, f"x/{where}")
     luck = chance.random()
@@ -328,6 +347,8 @@ def answer_as_written(world: World, effect: Effect) -> ev.Event | None:
     if isinstance(effect, ArmTimer):
         sleeps = isinstance(current.wait, ev.TimerStarted)
         return ev.TimerFired(where) if sleeps or current.status is TaskStatus.RETRYING else None
+    if isinstance(effect, Announce):
+        return ev.AttemptStarted(where, effect.attempt)
     if isinstance(effect, StartChild) and current.wait is None:
         return ev.ChildStarted(where, f"x/{where}")
     if isinstance(effect, StartAttempt) and current.failures < fixed(where, 3):

@@ -131,6 +131,8 @@ def test_commands_at_any_moment_are_taken_or_ignored_but_never_refused(plan: Pla
         chance, number = world.random.random(), next(commands)
         if chance < 0.1:
             return ev.SignalReceived(f"s-t{number % 7}", b"1", f"signal-{number % 40}")
+        if chance < 0.15:
+            return ev.PauseRequested("later", False) if number % 2 else ev.ResumeRequested()
         if chance < 0.2:
             task = world.random.choice(plan.nodes).id
             return ev.ApprovalDecided(task, number % 3 > 0, "", f"approval-{number % 40}")

@@ -17,7 +17,7 @@ from raywf.definition.context import TaskContext, entered
 NAMES = (
     "task workflow Retry when gather sleep wait_signal approval current connect connect_async WorkflowEngine Candidate "
     "ResultAggregator AggregateResult WorkflowDefinition RaywfError DefinitionError WorkflowFailed WorkflowCancelled "
-    "NotFound AlreadyExists ExecutionClosed InvalidInput NotConnected StoreUnavailable CodeMissing WorkerLost LoopLimit "
+    "NotFound AlreadyExists ExecutionClosed InvalidInput NotConnected StoreUnavailable CodeMissing InDoubt WorkerLost LoopLimit "
     "ResultTimeout BudgetExceeded RateLimited ProviderError ValidationFailed PermissionDenied __version__"
 ).split()
 
