@@ -15,20 +15,28 @@ _WIDTH, _HEIGHT, _EDGE = 560, 320, 56
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A figure of a sample against a size; ``points`` says which sample to take at each size."""
+    """A figure of a sample against a size; ``arguments`` of the sample have {n} for each of ``sizes``."""
 
     name: str
     against: str
     figure: str
     unit: str
-    points: Mapping[int, str]
+    arguments: str
+    sizes: tuple[int, ...]
+
+    def points(self, quick: bool) -> list[tuple[int, str]]:
+        """The sizes and the arguments at each. ``quick``: sizes that only prove that the programs run."""
+        sizes = [max(300, n // 50) if quick and n > 300 else n for n in self.sizes]
+        return [(n, self.arguments.format(n=n)) for n in dict.fromkeys(sizes)]
 
 
-def measure(curves: Sequence[Curve], sample: Callable[[str, str], Sample]) -> dict[str, list[tuple[int, float]]]:
+def measure(
+    curves: Sequence[Curve], sample: Callable[[str, str], Sample], quick: bool = False
+) -> dict[str, list[tuple[int, float]]]:
     """The points of each curve that could be measured."""
     drawn: dict[str, list[tuple[int, float]]] = {}
     for curve in curves:
-        for size, arguments in curve.points.items():
+        for size, arguments in curve.points(quick):
             taken = sample(f"curve-{curve.name}-{size}", arguments)
             if not taken.error and curve.figure in taken.figures:
                 drawn.setdefault(curve.name, []).append((size, taken.figures[curve.figure]))

@@ -20,7 +20,7 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks import curves, machine, report
+from benchmarks import curves, growth, machine, report
 from benchmarks.figures import number
 from benchmarks.sample import Sample, module, take
 
@@ -52,6 +52,8 @@ ROWS = (
     Row("chain40", "chain40 --n 20", "chain40 --n 2"),
     Row("takeover-kill", "takeover kill --n 10000", "takeover kill --n 100"),
     Row("takeover-stop", "takeover stop --n 10000", "takeover stop --n 100"),
+    Row("flow-1", "throughput --n 10000 --actors 1", "throughput --n 400 --actors 1"),
+    Row("flow-2", "throughput --n 10000 --actors 2", "throughput --n 400 --actors 2"),
 )
 BARS = (
     Bar("sleepers", "over_idle_mb", "100,000 waiting executions, MB PSS over the idle engine", 120),
@@ -65,18 +67,26 @@ BARS = (
     Bar("takeover-kill", "next_event_s", "10,000 on 2 actors, one killed, last execution's next event, s", 1.5),
     Bar("takeover-stop", "next_event_s", "the same without a notice, by lease expiry alone, s", 4),
 )
+NODES = (1, 2, 3, 4, 6, 8, 12, 16)
+STORES = (1, 4, 16)
+FULL = 0.7
+"""How busy a store may be before its queue is what is measured."""
 CURVES = (
     curves.Curve("tasks", "tasks in one execution", "per_task_us", "µs per task",
-                 {n: f"fan --n {n} --small 1000 --rounds 1" for n in (1_000, 5_000, 20_000, 50_000)}),
+                 "fan --n {n} --small 1000 --rounds 1", (1_000, 5_000, 20_000, 50_000)),
     curves.Curve("history", "events in one history", "step_late_ms", "ms per step",
-                 {n: f"history --n {n}" for n in (1_000, 10_000, 50_000, 100_000)}),
+                 "history --n {n}", (1_000, 10_000, 50_000, 100_000)),
     curves.Curve("waiting", "waiting executions", "over_idle_mb", "MB PSS over idle",
-                 {n: f"sleepers --n {n}" for n in (1_000, 10_000, 50_000, 100_000)}),
+                 "sleepers --n {n}", (1_000, 10_000, 50_000, 100_000)),
     curves.Curve("executions", "executions submitted at once", "per_s", "executions/s",
-                 {n: f"throughput --n {n}" for n in (500, 2_000, 8_000, 20_000)}),
+                 "throughput --n {n}", (500, 2_000, 8_000, 20_000)),
     curves.Curve("actors", "workflow actors", "per_s", "executions/s",
-                 {n: f"throughput --n 10000 --actors {n}" for n in (1, 2)}),
+                 "throughput --n 10000 --actors {n}", (1, 2)),
 )  # fmt: skip
+MODELLED = tuple(
+    curves.Curve(f"nodes-{stores}", f"nodes, by the model; stores: {stores}", "per_s", "executions/s", "", NODES)
+    for stores in STORES
+)
 
 
 def verdicts(samples: Sequence[Sample]) -> list[tuple[Bar, float, bool]]:
@@ -84,6 +94,53 @@ def verdicts(samples: Sequence[Sample]) -> list[tuple[Bar, float, bool]]:
     found = {sample.row: sample.figures for sample in samples if not sample.error}
     figures = [(bar, found[bar.row][bar.figure]) for bar in BARS if bar.figure in found.get(bar.row, {})]
     return [(bar, figure, figure <= bar.at_most) for bar, figure in figures]
+
+
+def modelled(samples: Sequence[Sample]) -> list[tuple[str, float, float]]:
+    """(row, executions/s measured, executions/s by the model) of the rows ``flow-N``. The model's costs are those of
+    ``flow-1``, so that ``flow-2`` is foretold and not fitted."""
+    found = {sample.row: sample for sample in samples if not sample.error}
+    if "flow-1" not in found:
+        return []
+    costs = growth.Costs.of(found["flow-1"].figures)
+    answers = []
+    for name in sorted(row for row in found if row.startswith("flow-")):
+        actors, n, cores = (int(found[name].details[key]) for key in ("actors", "n", "cores"))
+        flow = growth.flow(costs, growth.Shape(cores=cores, actors=actors), n // actors)
+        answers.append((name, found[name].figures["per_s"], flow.per_s))
+    return answers
+
+
+def grown(samples: Sequence[Sample]) -> dict[str, list[growth.Point]]:
+    """The model taken to 16 nodes, with one store and with more; empty without the row ``flow-1``."""
+    found = {sample.row: sample for sample in samples if not sample.error}
+    if "flow-1" not in found:
+        return {}
+    costs = growth.Costs.of(found["flow-1"].figures)
+    return {
+        f"{stores} store{'s' if stores > 1 else ''}": growth.growth(costs, growth.server(stores), NODES, 4_000)
+        for stores in STORES
+    }
+
+
+def growth_text(foretold: list[tuple[str, float, float]], points: dict[str, list[growth.Point]]) -> str:
+    """The model beside what was measured, and where it goes."""
+    if not foretold:
+        return ""
+    rows = [[name, number(real), number(model), f"{model / real:.2f}"] for name, real, model in foretold]
+    text = "\n" + report.table(["row", "executions/s", "by the model", "ratio"], rows)
+    for name, line in points.items():
+        rows = [
+            [f"{each.nodes}", number(each.per_s), f"{each.linear:.2f}", f"{each.store_busy:.0%}", each.saturated]
+            for each in line
+        ]
+        text += f"\n\nby the model, {name}:\n"
+        text += report.table(["nodes", "executions/s", "to linear", "store busy", "busiest"], rows)
+        least = min((each.linear for each in line if each.store_busy <= FULL), default=None)
+        text += (
+            "" if least is None else f"\nwhile the store is busy for at most {FULL:.0%}: {least:.2f} of linear, or more"
+        )
+    return text
 
 
 def main() -> int:
@@ -120,13 +177,18 @@ def main() -> int:
         for bar, figure, met in judged
     ]
     print(report.facts_text(facts) + "\n\n" + report.table(["bar", "measured", "must be", "verdict"], lines))
-    drawn = curves.measure(CURVES, sample) if given.curves else {}
-    for name, svg in curves.drawings(CURVES, drawn).items():
+    foretold, points = modelled(samples), grown(samples)
+    print(growth_text(foretold, points))
+    drawn = curves.measure(CURVES, sample, given.quick) if given.curves else {}
+    drawn |= {f"nodes-{name.split()[0]}": [(each.nodes, each.per_s) for each in line] for name, line in points.items()}
+    for name, svg in curves.drawings((*CURVES, *MODELLED), drawn).items():
         (directory / f"scale-{name}.svg").write_text(svg, encoding="utf-8")
     document = {
         "machine": facts,
         "samples": [dataclasses.asdict(each) for each in samples],
         "bars": [dataclasses.asdict(bar) | {"measured": figure, "met": met} for bar, figure, met in judged],
+        "model": [{"row": row, "measured_per_s": real, "model_per_s": model} for row, real, model in foretold],
+        "growth": {name: [dataclasses.asdict(each) for each in line] for name, line in points.items()},
         "curves": drawn,
     }
     report.write(directory / "scale.json", document)

@@ -25,7 +25,7 @@ def test_every_bar_belongs_to_a_row() -> None:
 
 @pytest.mark.parametrize("points", [[(1, 3.0)], [(1000, 33.5), (50_000, 36.0)], [(1, 0.0), (2, 9e6)]])
 def test_a_curve_is_a_picture_with_a_mark_for_each_point(points: list[tuple[int, float]]) -> None:
-    curve = curves.Curve("n", "tasks <&>", "f", "µs", {})
+    curve = curves.Curve("n", "tasks <&>", "f", "µs", "", ())
     root = ET.fromstring(curves.svg(curve, points))
     assert len(root.findall("{*}circle")) == len(points)
     for mark in root.findall("{*}circle"):
@@ -34,12 +34,38 @@ def test_a_curve_is_a_picture_with_a_mark_for_each_point(points: list[tuple[int,
 
 
 def test_only_what_was_measured_is_drawn() -> None:
-    curve = curves.Curve("n", "tasks", "f", "µs", {1: "a", 2: "b"})
+    curve = curves.Curve("n", "tasks", "f", "µs", "at {n}", (1, 2))
 
     def sample(name: str, arguments: str) -> Sample:
-        return Sample(name, 1, {"f": 2.0}, error="" if arguments == "a" else "failed")
+        return Sample(name, 1, {"f": 2.0}, error="" if arguments == "at 1" else "failed")
 
     drawn = curves.measure([curve], sample)
     assert drawn == {"n": [(1, 2.0)]}
     assert set(curves.drawings([curve], drawn)) == {"n"}
     assert curves.drawings([curve], {}) == {}
+
+
+FLOW = {"per_s": 5_000.0, "client_us": 60.0, "loop_us": 110.0, "writer_us": 60.0, "others_us": 20.0, "fixed_ms": 0.5}
+
+
+def test_the_model_is_set_beside_what_was_measured_and_taken_to_16_nodes() -> None:
+    samples = [
+        Sample("flow-1", 1, FLOW, {"n": 2_000, "actors": 1, "cores": 2}),
+        Sample("flow-2", 1, FLOW | {"per_s": 6_000.0, "loop_us": 999.0}, {"n": 2_000, "actors": 2, "cores": 2}),
+    ]
+    foretold, points = scale.modelled(samples), scale.grown(samples)
+    assert [(row, real) for row, real, _ in foretold] == [("flow-1", 5_000.0), ("flow-2", 6_000.0)]
+    assert all(1e6 / 250 < model < 1e6 / 110 + 2e3 for _, _, model in foretold), "costs are those of flow-1"
+    assert [line[-1].nodes for line in points.values()] == [16] * len(scale.STORES)
+    assert "16" in scale.growth_text(foretold, points)
+
+
+def test_without_a_measured_flow_there_is_no_model() -> None:
+    samples = [Sample("flow-1", 1, error="failed"), Sample("flow-2", 1, FLOW, {"n": 1, "actors": 2, "cores": 2})]
+    assert scale.modelled(samples) == [] and scale.grown(samples) == {} and scale.growth_text([], {}) == ""
+
+
+def test_quick_curves_are_small_where_a_size_can_be_small() -> None:
+    curve = curves.Curve("n", "tasks", "f", "µs", "fan {n}", (1_000, 5_000, 50_000))
+    assert curve.points(quick=True) == [(300, "fan 300"), (1_000, "fan 1000")]
+    assert curves.Curve("n", "actors", "f", "1/s", "{n}", (1, 2)).points(quick=True) == [(1, "1"), (2, "2")]
