@@ -18,13 +18,14 @@ who wait for it; the buffer is cut only where ``on_durable`` was called, so a tu
 answer a caller) says so with ``on_durable`` and is called afterwards, in order. A row is written under the epoch that its
 shard had *when the row was added*: a shard that was lost and won again meanwhile does not make old rows good.
 
-**Failure.** ``StoreUnavailable`` (full disk, read-only, busy): ``on_trouble`` hears of it and the same commit is tried
-again, ever more slowly, for as long as it takes; nothing is dropped and no callback runs. ``LeaseLost``: another owner has
-a shard; the buffer stops for good, drops what was never acknowledged and calls ``on_lost`` with every shard this owner
-believed in: who lost one was silent too long to trust the others. ``KeysTaken``: another lane was first with an execution
-id; those executions are taken out and told to ``on_refused``, the rest is committed.
-Anything else is a defect: it stops the buffer too, ``drain`` raises it, and the next owner goes on from the journal.
-If the process dies, the journal is what counts: effects of unwritten events never began.
+**Failure.** ``StoreUnavailable`` (full disk, read-only, busy): ``on_trouble`` hears of it and the same commit is
+tried again, ever more slowly, for as long as it takes; nothing is dropped and no callback runs. A try may have been
+written although its answer was an error: the next one is refused then, and who finds its own last event there goes
+on. ``LeaseLost``: another owner has a shard; the buffer stops for good, drops what was never acknowledged and calls
+``on_lost`` with every shard this owner believed in: who lost one was silent too long to trust the others.
+``KeysTaken``: another lane was first with an execution id; those executions are taken out and told to ``on_refused``,
+the rest is committed. Anything else is a defect: it stops the buffer too, ``drain`` raises it, and the next owner
+goes on from the journal. If the process dies, the journal is what counts: effects of unwritten events never began.
 """
 
 from __future__ import annotations
@@ -263,7 +264,11 @@ class GroupCommit:
         while batch:
             try:
                 await self._journal.commit(batch)
-            except KeysTaken as error:
+            except (KeysTaken, LeaseLost) as error:
+                if troubled and await self._was_written(batch):
+                    break
+                if isinstance(error, LeaseLost):
+                    raise
                 for segment in self._segments:
                     _without(segment.batch, error.keys)
                 self._on_refused(error.keys)
@@ -277,6 +282,17 @@ class GroupCommit:
             break
         if troubled:
             self._on_trouble(None)
+
+    async def _was_written(self, batch: Batch) -> bool:
+        """Whether an earlier try that ended in trouble was written all the same: its answer got lost on the way.
+
+        Raises ``LeaseLost`` when the shards have another owner by now: then it does not matter.
+        """
+        if not batch.events:
+            return False
+        await self._journal.commit(Batch(batch.lane, batch.owner, epochs=dict(batch.epochs)))
+        last = batch.events[-1]
+        return await self._journal.history(last.key, last.seq - 1, 1) == [last]
 
     def _stop(self, reason: BaseException) -> None:
         self._stopped = self._stopped or reason

@@ -149,7 +149,7 @@ class Owner:
         self._refused: set[int] = set()
         self.trouble: str | None = None
         self._troubled_since: float | None = None
-        self._accepting: set[asyncio.Future[None]] = set()
+        self._accepting: dict[asyncio.Future[None], None] = {}  # in order: who came first is told first
         self.commits = parts.commit_buffer(
             cast(Journal, MeasuredJournal(parts.journal, parts.telemetry, parts.clock)),
             me.owner,
@@ -412,12 +412,12 @@ class Owner:
 
     async def _durable(self) -> None:
         done: asyncio.Future[None] = self.loop.create_future()
-        self._accepting.add(done)
+        self._accepting[done] = None
         self.commits.on_durable(functools.partial(_resolve, done))
         try:
             await done
         finally:
-            self._accepting.discard(done)
+            self._accepting.pop(done, None)
 
     async def watch(self, client: str, ids: Sequence[str]) -> list[str]:
         """Tell this client how these end. Returns those that are not open here: look into the store. Awaits the store."""
@@ -559,6 +559,9 @@ class MeasuredJournal:
         began = self._clock.monotonic()
         await self._journal.commit(batch)
         self._telemetry.committed(len(batch.events), self._clock.monotonic() - began)
+
+    async def history(self, key: int, after_seq: int = 0, limit: int | None = None) -> list[EventRow]:
+        return await self._journal.history(key, after_seq, limit)
 
 
 def closing_outcome(row: EventRow) -> bytes | Failure:

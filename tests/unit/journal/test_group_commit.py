@@ -10,8 +10,9 @@ import pytest
 
 from raywf.errors import LeaseLost, StoreUnavailable
 from raywf.journal import GroupCommit, KeysTaken
+from raywf.journal.memory import MemoryJournal
 from raywf.ports import Batch, DefinitionRow, StatusChange
-from raywf.testing.journal_contract import LANE, an_event, an_execution
+from raywf.testing.journal_contract import LANE, an_event, an_execution, an_owner
 
 
 class GatedJournal:
@@ -281,3 +282,57 @@ async def test_an_unused_buffer_closes(buffer: Buffer) -> None:
     await commits.close()
     with pytest.raises(StoreUnavailable, match="closed"):
         await commits.drain()
+
+
+class ForgetfulJournal(MemoryJournal):
+    """Writes, and then says that it could not be reached: the answer was lost."""
+
+    lost = 1
+
+    async def commit(self, batch: Batch) -> None:
+        await super().commit(batch)
+        if batch and self.lost:
+            self.lost -= 1
+            raise StoreUnavailable("the connection was lost")
+
+
+@pytest.mark.parametrize("opens", [True, False])
+async def test_a_commit_whose_answer_was_lost_is_recognised(opens: bool) -> None:
+    """Found by simulation (seed 15): the second try met its own rows, and the client was told that its id is taken."""
+    journal = ForgetfulJournal()
+    held = await journal.claim(an_owner("a"), range(256), 60.0)
+    refused: list[tuple[int, ...]] = []
+    lost: list[tuple[int, ...]] = []
+    commits = GroupCommit(journal, "a", LANE, held, on_refused=refused.append, on_lost=lost.append, sleep=_at_once)
+    if not opens:
+        journal.lost = 0
+    commits.add_opened(an_execution(5))
+    commits.add_events(5, [an_event(5, 1)])
+    await commits.drain()
+    journal.lost = int(not opens)
+    commits.add_events(5, [an_event(5, 2)])
+    await commits.drain()
+    assert (refused, lost) == ([], [])
+    assert [row.seq for row in await journal.history(5)] == [1, 2]
+
+
+async def test_a_commit_whose_answer_was_lost_with_the_lease_stays_unanswered() -> None:
+    """Who lost the shards meanwhile does not act on what it wrote: its successor does."""
+    journal = ForgetfulJournal()
+    held = await journal.claim(an_owner("a"), range(256), 60.0)
+
+    async def taken_over(seconds: float) -> None:
+        await journal.claim(an_owner("b"), range(256), 60.0, dead=["a"])
+
+    commits = GroupCommit(journal, "a", LANE, held, sleep=taken_over)
+    left: list[int] = []
+    commits.add_opened(an_execution(5))
+    commits.add_events(5, [an_event(5, 1)])
+    commits.on_durable(lambda: left.append(1))
+    with pytest.raises(LeaseLost):
+        await commits.drain()
+    assert left == []
+
+
+async def _at_once(seconds: float) -> None:
+    await asyncio.sleep(0)

@@ -1,0 +1,379 @@
+"""Workflows to be tried: small, and together of every kind of task and every way to end.
+
+Each task says to the outside world that it begins. What a workflow comes to does not depend on what dies meanwhile, save
+where ``may`` says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import raywf
+from raywf.testing.simulation.outside import begin, fails
+
+
+@raywf.task
+async def add(a: int, b: int = 1) -> int:
+    begin()
+    return a + b
+
+
+@raywf.task
+async def slow(a: int) -> int:
+    begin()
+    await asyncio.sleep(1.5)
+    return a
+
+
+@raywf.task
+async def slower(a: int) -> int:
+    begin()
+    await asyncio.sleep(4.0)
+    return a
+
+
+@raywf.task
+async def brief(a: int) -> int:
+    begin()
+    await asyncio.sleep(0.05)
+    return a + 1
+
+
+@raywf.task
+def plain(a: int) -> list[int]:
+    begin()
+    return [a] * a
+
+
+@raywf.task
+def total(numbers: list[int]) -> int:
+    begin()
+    return sum(numbers)
+
+
+@raywf.task(retry=raywf.Retry(max_attempts=4, initial=0.5, max_delay=1.0))
+async def flaky(a: int) -> int:
+    begin()
+    if fails(2):
+        raise ValueError("not yet")
+    return a
+
+
+@raywf.task(retry=raywf.Retry(max_attempts=4, initial=0.5, max_delay=1.0))
+def plain_flaky(a: int) -> int:
+    begin()
+    if fails(1):
+        raise ValueError("not yet")
+    return a
+
+
+@raywf.task
+async def broken(a: int) -> int:
+    begin()
+    raise ValueError(f"never {a}")
+
+
+@raywf.task(retry=raywf.Retry(max_attempts=3, initial=0.1, max_delay=0.2))
+async def always_broken(a: int) -> int:
+    begin()
+    raise ValueError(f"never {a}")
+
+
+@raywf.task(timeout=1.0, retry=raywf.Retry(max_attempts=3, initial=0.1))
+async def hangs_once(a: int) -> int:
+    begin()
+    if fails(1):
+        await asyncio.sleep(1e6)
+    return a
+
+
+@raywf.task(timeout=0.5)
+async def hangs(a: int) -> int:
+    begin()
+    await asyncio.sleep(1e6)
+    return a
+
+
+@raywf.task(runs_on="ray")
+def far(a: int) -> int:
+    begin()
+    return a * 2
+
+
+@raywf.task(runs_on="ray", retry=raywf.Retry(max_attempts=4, initial=0.2))
+async def far_flaky(a: int) -> int:
+    begin()
+    await asyncio.sleep(0.1)
+    if fails(1):
+        raise ValueError("not yet")
+    return a * 2
+
+
+@raywf.task(runs_on="ray")
+async def far_slow(a: int) -> int:
+    begin()
+    await asyncio.sleep(1.0)
+    return a * 2
+
+
+@raywf.workflow
+def single(x: int) -> Any:
+    return add(x)
+
+
+@raywf.workflow
+def chain(x: int) -> Any:
+    for _ in range(4):
+        x = add(x)
+    return x
+
+
+@raywf.workflow
+def brief_chain(x: int) -> Any:
+    for _ in range(3):
+        x = brief(x)
+    return x
+
+
+@raywf.workflow
+def diamond(x: int) -> Any:
+    a = add(x)
+    return add(add(a, 10), slow(a))
+
+
+@raywf.workflow
+def fan_out(x: int) -> Any:
+    return {"all": add.map(add.map(plain(x)), b=x), "x": x}
+
+
+@raywf.workflow
+def fan_out_over_nothing(x: int) -> Any:
+    return add.map([]), add(x)
+
+
+@raywf.workflow
+def wide(x: int) -> Any:
+    return total(brief.map(list(range(12)))), x
+
+
+@raywf.workflow
+def branches(x: int) -> Any:
+    a = add(x)
+    return raywf.when(
+        a > 0,
+        then=lambda: add(raywf.when(a > 100, then=lambda: add(0), otherwise=lambda: add(add(a), a))),
+        otherwise=lambda: add(-1),
+    )
+
+
+@raywf.workflow
+def branch_with_waiting(x: int) -> Any:
+    return raywf.when(add(x) > 100, then=lambda: slow(1), otherwise=lambda: raywf.sleep(1.0, add(x)))
+
+
+@raywf.workflow
+def gathered(x: int) -> Any:
+    a = slow(x)
+    return raywf.gather(add(x), add(2).after(a), plain(2))
+
+
+@raywf.workflow
+def threads(x: int) -> Any:
+    return total(plain(x)), plain_flaky(x)
+
+
+@raywf.workflow
+def retried(x: int) -> Any:
+    return add(flaky(x), flaky(2))
+
+
+@raywf.workflow
+def retried_fan_out(x: int) -> Any:
+    return flaky.map(plain(x))
+
+
+@raywf.workflow
+def out_of_attempts(x: int) -> Any:
+    return add(always_broken(x))
+
+
+@raywf.workflow
+def sleeping(x: int) -> Any:
+    return add(raywf.sleep(3.0, add(x)))
+
+
+@raywf.workflow
+def sleeping_side_by_side(x: int) -> Any:
+    return raywf.sleep(0.5, add(x)), raywf.sleep(2.0, x), raywf.sleep(4.0, x)
+
+
+@raywf.workflow
+def signalled(x: int) -> Any:
+    add(x)
+    return [raywf.wait_signal("go"), raywf.wait_signal("go").after(slow(1))]
+
+
+@raywf.workflow
+def signal_in_vain(x: int) -> Any:
+    return raywf.wait_signal("never", timeout=2.0, default="none"), slow(x)
+
+
+@raywf.workflow
+def signal_too_late(x: int) -> Any:
+    slower(x)
+    return raywf.wait_signal("never", timeout=1.0)
+
+
+@raywf.workflow
+def approved(x: int) -> Any:
+    return add(raywf.approval("Publish?", data=add(x)))
+
+
+@raywf.workflow
+def rejected(x: int) -> Any:
+    return raywf.approval("Publish?", data=add(x))
+
+
+@raywf.workflow
+def rejected_with_a_value(x: int) -> Any:
+    return add(raywf.approval("Publish?", data=add(x), on_reject=-1))
+
+
+@raywf.workflow
+def nobody_approves(x: int) -> Any:
+    return add(raywf.approval("Publish?", data=add(x), timeout=2.0, on_timeout=-1))
+
+
+@raywf.workflow
+def parent(x: int) -> Any:
+    return chain(add(x)), single.map([1, 2])
+
+
+@raywf.workflow
+def grandparent(x: int) -> Any:
+    return add(parent(x)[0])
+
+
+@raywf.workflow
+def children_that_take_time(x: int) -> Any:
+    return diamond.map([x, 4, 5]), sleeping(x)
+
+
+@raywf.workflow
+def child_that_waits(x: int) -> Any:
+    return signal_in_vain(add(x))
+
+
+@raywf.workflow
+def failing(x: int) -> Any:
+    slow(x)
+    return broken(add(x))
+
+
+@raywf.workflow
+def child_fails(x: int) -> Any:
+    slow(x)
+    return failing(x)
+
+
+@raywf.workflow
+def sibling_of_a_child_fails(x: int) -> Any:
+    return diamond(x), broken(slow(x))
+
+
+@raywf.workflow
+def item_fails(x: int) -> Any:
+    slower(x)
+    return single.map(plain(x)), broken.map([x, 4])
+
+
+@raywf.workflow
+def timing_out(x: int) -> Any:
+    return add(hangs_once(x))
+
+
+@raywf.workflow
+def timed_out(x: int) -> Any:
+    return slow(hangs(x))
+
+
+@raywf.workflow
+def on_ray(x: int) -> Any:
+    return add(far(far(x)))
+
+
+@raywf.workflow
+def ray_fan_out(x: int) -> Any:
+    return far.map([x, 1, 2, 7, 8]), far_flaky(x)
+
+
+@raywf.workflow
+def ray_takes_time(x: int) -> Any:
+    return far(far_slow(x)), far_slow.map([1, 2])
+
+
+@raywf.workflow
+def endless(x: int) -> Any:
+    return add(slow(raywf.wait_signal("never")), diamond(x))
+
+
+@raywf.workflow
+def endless_children(x: int) -> Any:
+    return endless.map([x, 4]), slower(x)
+
+
+@raywf.workflow
+def everything(x: int) -> Any:
+    a = flaky(x)
+    b = raywf.when(a > 0, then=lambda: far(a), otherwise=lambda: add(a))
+    c = raywf.wait_signal("go").after(b)
+    return single(b), raywf.sleep(0.5, c), add.map(plain(x))
+
+
+Command = tuple[float, str, Mapping[str, Any]]
+"""Seconds after the submit, the kind, and the body as the inbox has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A workflow with its arguments, what is commanded meanwhile, and ``may``: other ends that are right where it
+    depends on who was faster. ``deadline_s`` counts from the submit."""
+
+    workflow: Any
+    commands: tuple[Command, ...] = ()
+    deadline_s: float | None = None
+    may: frozenset[str] = frozenset()
+    x: int = 3
+
+
+def _go(at: float, value: str) -> Command:
+    return at, "signal", {"name": "go", "value": value}
+
+
+_ANY = frozenset({"completed", "failed", "cancelled"})
+_CALM = (
+    single, chain, brief_chain, diamond, fan_out, fan_out_over_nothing, wide, branches, branch_with_waiting, gathered,
+    threads, retried, retried_fan_out, out_of_attempts, sleeping, sleeping_side_by_side, signal_in_vain, signal_too_late,
+    nobody_approves, parent, grandparent, children_that_take_time, child_that_waits, failing, child_fails,
+    sibling_of_a_child_fails, item_fails, timing_out, timed_out, on_ray, ray_fan_out, ray_takes_time,
+)  # fmt: skip
+
+CASES: dict[str, Case] = {
+    **{workflow.id: Case(workflow) for workflow in _CALM},
+    "signalled": Case(signalled, (_go(0.2, '"first"'), _go(0.9, '"second"'))),
+    "approved": Case(approved, ((1.0, "approve", {}),)),
+    "rejected": Case(rejected, ((1.0, "reject", {"comment": "no"}),)),
+    "rejected_with_a_value": Case(rejected_with_a_value, ((1.0, "reject", {}),)),
+    "cancelled": Case(endless, ((1.0, "cancel", {"reason": "enough"}),)),
+    "cancelled_early": Case(endless_children, ((0.0, "cancel", {"reason": "enough"}),)),
+    "children_cancelled": Case(endless_children, ((2.5, "cancel", {"reason": "enough"}),)),
+    "cancelled_or_not": Case(grandparent, ((0.02, "cancel", {"reason": "enough"}),), may=_ANY),
+    "parents_cancelled_or_not": Case(children_that_take_time, ((1.6, "cancel", {"reason": "enough"}),), may=_ANY),
+    "deadline": Case(endless, deadline_s=3.0),
+    "deadline_or_not": Case(children_that_take_time, deadline_s=3.02, may=_ANY),
+    "everything": Case(everything, (_go(0.4, "1"),)),
+}
+"""By name. Whatever is added here is tried by every seed and at every crash point."""

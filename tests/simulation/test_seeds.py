@@ -1,0 +1,100 @@
+"""The simulation itself: seeds that once found something, the same run twice, and a share of the random schedules."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raywf.testing import simulate as command
+from raywf.testing.simulation import faults
+from raywf.testing.simulation.catalogue import CASES
+from raywf.testing.simulation.run import Scenario, draw, simulate, simulate_seed
+
+SEEDS = sorted((Path(__file__).parent / "seeds").glob("*.json"))
+
+
+def scenario_of(path: Path) -> Scenario:
+    data: dict[str, Any] = json.loads(path.read_text())["scenario"]
+    return Scenario(**{**data, "cases": tuple(data["cases"]), "faults": tuple(faults.from_json(data["faults"]))})
+
+
+@pytest.mark.parametrize("path", SEEDS, ids=lambda path: path.stem)
+def test_a_seed_that_once_found_something(path: Path) -> None:
+    verdict = simulate(scenario_of(path))
+    assert verdict.violation is None, f"{verdict.violation}\n{verdict.scenario}"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_workflow_ends_as_it_should_when_nothing_goes_wrong(name: str) -> None:
+    verdict = simulate(Scenario(7, (name,)))
+    assert verdict.violation is None
+    assert verdict.endings["x0"] is not None
+
+
+def test_the_catalogue_is_wide() -> None:
+    assert len(CASES) >= 30
+
+
+def test_a_share_of_the_random_schedules() -> None:
+    for seed in range(1, 101):
+        verdict = simulate_seed(seed)
+        assert verdict.violation is None, f"{verdict.violation}\n{verdict.scenario}"
+
+
+def test_the_same_seed_is_the_same_run() -> None:
+    for seed in range(20):
+        assert simulate_seed(seed).trace == simulate_seed(seed).trace, draw(seed)
+
+
+@pytest.mark.long
+def test_the_same_seed_is_the_same_run_in_another_process() -> None:
+    """Nothing hangs on addresses or on the hashes of strings."""
+    code = "from raywf.testing.simulation.run import simulate_seed\nprint([simulate_seed(s).trace for s in range(40)])"
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed}
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert said[0] == said[1]
+
+
+def test_the_command_says_which_seeds_went_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--seeds", "3", "--workflow", "chain", "--faults", "kill,pause"]) == 0
+    assert "3 seeds" in capsys.readouterr().err
+
+
+def test_faults_are_data() -> None:
+    drawn = draw(12345).faults
+    assert tuple(faults.from_json(faults.to_json(drawn))) == drawn
+
+
+def crash_points(name: str) -> list[Scenario]:
+    """An owner that dies in each commit of a workflow in turn, before and after it is written, and between them."""
+    calm = simulate(Scenario(7, (name,)))
+    return [
+        Scenario(7, (name,), (faults.Fault("kill-at-commit", 0.05, "owner", how=number, written=written),))
+        for number in range(1, calm.commits + 1)
+        for written in (False, True)
+    ]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_crash_point(name: str) -> None:
+    for scenario in crash_points(name):
+        verdict = simulate(scenario)
+        assert verdict.violation is None, f"{verdict.violation}\n{scenario}"
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("part", range(20))
+def test_a_hundred_thousand_random_schedules(part: int) -> None:
+    for seed in range(1_000_000 + 5000 * part, 1_000_000 + 5000 * (part + 1)):
+        verdict = simulate_seed(seed)
+        assert verdict.violation is None, f"{verdict.violation}\n{verdict.scenario}"
