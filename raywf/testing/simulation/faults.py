@@ -54,6 +54,8 @@ def _one(random: Random, kind: str) -> Fault:
         case "kill-at-step":
             return Fault(kind, at, random.choice(("owner", "owner", "supervisor", "client")), how=random.randint(1, 60))
         case "pause" | "stall":
+            if random.random() < 0.5:  # long enough for the lease to lapse and a successor to be at work
+                at, lasts = round(at / 4, 4), round(random.uniform(5.0, 9.0), 3)
             return Fault(kind, at, random.choice(("owner", "owner", "owner", "client", "supervisor")), lasts)
         case "cut-store":
             return Fault(kind, at, random.choice(("owner", "owner", "client", "supervisor")), lasts)

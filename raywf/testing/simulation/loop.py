@@ -147,6 +147,7 @@ class Process:
         self.alive = True
         self.paused = False
         self.is_helper = False
+        self.is_ending = False
         self.die_after = 0
         self.awake_since = world.now
         self.died_at = 0.0
@@ -182,6 +183,12 @@ class Process:
         for notice in self.on_death:
             notice()
 
+    def end(self) -> None:
+        """Ask the process to end itself, as Ray asks an actor: one that is stopped hears of it after it has woken up."""
+        self.is_ending = True
+        if not self.paused:
+            self.kill()
+
     def pause(self) -> None:
         """SIGSTOP, or a machine that swaps: time goes on without it."""
         self.paused = True
@@ -190,6 +197,8 @@ class Process:
         if self.paused and self.alive:
             self.awake_since = self.world.now
         self.paused = False
+        if self.is_ending:
+            self.world.after(0.2, self.kill)
         for loop in self.loops:
             if loop.ready and self.runs:
                 self.world.wake(loop)

@@ -194,7 +194,7 @@ class SimulatedRay:
 
     def kill(self, handle: Any) -> None:
         if handle is not None and self._network.reaches(self._caller, handle._actor.process):
-            self._network.world.after(self._network.delay(), handle._actor.process.kill)
+            self._network.world.after(self._network.delay(), handle._actor.process.end)
 
     def find(self, name: str) -> Any:
         found = self._network.find(name)
