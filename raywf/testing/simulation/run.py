@@ -28,6 +28,8 @@ from raywf.testing.simulation.store import Disk
 
 PATIENCE_S = 120.0
 """How long after the last fault everything must have ended, in simulated time."""
+RESTLESS = 30_000
+"""More callbacks than any scenario needs (a few thousand are usual): what goes on beyond goes on for ever."""
 _EXPECTED = (LeaseLost, StoreUnavailable, NotConnected, Unreachable)
 
 
@@ -123,6 +125,8 @@ class _Run:
         return self._verdict()
 
     def _is_over(self) -> bool:
+        if self.world.steps > RESTLESS:
+            self.judge.fail("every execution ends", f"after {RESTLESS:,} callbacks nothing has come to rest")
         return self.is_done or self.judge.violation is not None
 
     def _start_client(self) -> None:
