@@ -263,25 +263,30 @@ class GroupCommit:
         troubled = False
         while batch:
             try:
-                await self._journal.commit(batch)
-            except (KeysTaken, LeaseLost) as error:
-                if troubled and await self._was_written(batch):
+                if await self._try(batch, troubled):
                     break
-                if isinstance(error, LeaseLost):
-                    raise
-                for segment in self._segments:
-                    _without(segment.batch, error.keys)
-                self._on_refused(error.keys)
-                continue
             except StoreUnavailable as error:
                 troubled = True
                 self._on_trouble(error)
                 await self._sleep(pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
-                continue
-            break
         if troubled:
             self._on_trouble(None)
+
+    async def _try(self, batch: Batch, in_doubt: bool) -> bool:
+        """Write the batch, unless an earlier try already has. False: some of it was refused; try the rest."""
+        try:
+            await self._journal.commit(batch)
+        except (KeysTaken, LeaseLost) as error:
+            if in_doubt and await self._was_written(batch):
+                return True
+            if isinstance(error, LeaseLost):
+                raise
+            for segment in self._segments:
+                _without(segment.batch, error.keys)
+            self._on_refused(error.keys)
+            return False
+        return True
 
     async def _was_written(self, batch: Batch) -> bool:
         """Whether an earlier try that ended in trouble was written all the same: its answer got lost on the way.

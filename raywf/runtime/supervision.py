@@ -166,13 +166,17 @@ class Supervisor:
 
     async def _watch(self, lane: _Lane, spec: ActorSpec, handle: Any) -> None:
         """Wait for an actor's death, and start its successor at once: the epoch protects the journal."""
-        why: str
-        try:
-            why = await handle.death.remote()
-        except self._actors.died as error:
-            why = str(error).splitlines()[0]
-        if self._parking or lane.members.get(spec.index, (None,))[0] != spec:
-            return
+        why = ""
+        while not why:
+            try:
+                why = await handle.death.remote()
+            except self._actors.died as error:
+                why = str(error).splitlines()[0]
+            except Exception as error:  # the question or its answer was lost: whoever does not ask again never hears
+                log.warning("how workflow actor %s fares is not known (%s): asking again", spec.name, error)
+                await asyncio.sleep(_LOOK_S)
+            if self._parking or lane.members.get(spec.index, (None,))[0] != spec:
+                return
         if why == FINISHED:
             async with lane.lock:
                 if lane.members.get(spec.index, (None,))[0] == spec:

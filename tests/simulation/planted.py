@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from raywf.client.lane import Lane
-from raywf.core.effects import ArmTimer, Evaluate, StartAttempt, StartChild
+from raywf.core.effects import ArmTimer, StartAttempt, StartChild
 from raywf.core.execution import outstanding
 from raywf.core.plan import NodeKind
 from raywf.core.timers import Timers
@@ -297,8 +297,3 @@ def _() -> list[Change]:
         return replace(made, idempotency_key=f"{made.idempotency_key}/{made.attempt}")
 
     return [(LocalWork, "context", context)]
-
-
-@plant("what is to be evaluated is forgotten by recovery")
-def _() -> list[Change]:
-    return [(Owner, "_resume", _resume_without(Evaluate))]

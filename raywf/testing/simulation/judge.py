@@ -27,6 +27,8 @@ from raywf.testing.simulation.store import Watch
 GRACE_S = 1.0
 """For how long one that was just woken or fenced may still begin what it had decided before."""
 LATE_S = 1.0
+FORGOTTEN_S = 10.0
+"""A command that came too late leaves the inbox when somebody has found that out."""
 
 
 class Violation(Exception):
@@ -50,7 +52,7 @@ class Judge(Watch):
         self.held: dict[tuple[str, int, int], str] = {}
         self.processes: dict[str, Process] = {}
         self.accepted: dict[str, str] = {}
-        self.commands: dict[str, tuple[str, str]] = {}
+        self.commands: dict[str, float] = {}
         self.taken_up_at = 0.0
         self.troubled_until = 0.0
         self.clocks_are_right = True
@@ -215,7 +217,7 @@ class Judge(Watch):
 
     def sent(self, execution: str, command: str, kind: str) -> None:
         """A client was told that its command is stored."""
-        self.commands[command] = (execution, kind)
+        self.commands.setdefault(command, self.world.now)
 
     # the end
 
@@ -232,6 +234,8 @@ class Judge(Watch):
                 )
                 self.fail("every execution ends", f"{row.id} is {row.status} for ever: {tasks}")
         for command in self.store.inbox:
+            if self.world.now - self.commands.get(command.command_id, self.world.now) < FORGOTTEN_S:
+                continue
             self.fail("commands are taken", f"{command.kind} to {command.execution} is in the inbox for ever")
 
     def ending(self, id_: str) -> tuple[str, Any] | None:

@@ -90,7 +90,8 @@ class _Run:
         self.stage = Stage(world, self.disk, self.network, self.judge, self.hosts)
         self.judge.clocks_are_right = not any(fault.kind == "clock-jump" for fault in scenario.faults)
         last = max((fault.at + fault.lasts for fault in scenario.faults), default=0.0)
-        self.judge.troubled_until = last + 2.0 if scenario.faults else 0.0
+        slow = any(fault.kind == "slow-disk" for fault in scenario.faults)  # what was asked of it then takes its time
+        self.judge.troubled_until = last + (20.0 if slow else 2.0) if scenario.faults else 0.0
         self.client: Process | None = None
         self.is_done = False
         world.on_error = self._loop_error
