@@ -89,9 +89,8 @@ class _Run:
         self.judge = Judge(world, self.store, self.outside, _plans().plan)
         self.stage = Stage(world, self.disk, self.network, self.judge, self.hosts)
         self.judge.clocks_are_right = not any(fault.kind == "clock-jump" for fault in scenario.faults)
-        last = max((fault.at + fault.lasts for fault in scenario.faults), default=0.0)
-        slow = any(fault.kind == "slow-disk" for fault in scenario.faults)  # what was asked of it then takes its time
-        self.judge.troubled_until = last + (20.0 if slow else 2.0) if scenario.faults else 0.0
+        last = max((fault.at + fault.lasts + _aftermath_s(fault) for fault in scenario.faults), default=0.0)
+        self.judge.troubled_until = last
         self.client: Process | None = None
         self.is_done = False
         world.on_error = self._loop_error
@@ -257,6 +256,18 @@ class _Run:
                 self.disk.die_at[victim.name] = (number, fault.written)
             case _:
                 raise ValueError(f"there is no fault {fault.kind!r}")
+
+
+def _aftermath_s(fault: Fault) -> float:
+    """For how long what goes wrong may still hold something up: a commit pauses for up to 2 s between two tries, and what
+    was asked of a slow disk takes its time."""
+    match fault.kind:
+        case "slow-disk":
+            return 20.0
+        case "full-disk" | "lost-commit-replies" | "cut-store":
+            return 6.0
+        case _:
+            return 2.0
 
 
 class _Log(logging.Handler):

@@ -9,7 +9,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raywf.cli.graph.layout import MAX_BENDS, lay_out, layers_of, spread
@@ -33,6 +33,7 @@ def graphs(draw: st.DrawFn) -> tuple[dict[int, float], list[tuple[int, int]]]:
     return {at: float(width) for at, width in enumerate(widths)}, arrows
 
 
+@settings(deadline=None)  # how long a busy machine takes is no fault of the layout
 @given(graphs())
 def test_no_two_nodes_overlap_and_nothing_leaves_the_page(
     graph: tuple[dict[int, float], list[tuple[int, int]]],
