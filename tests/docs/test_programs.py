@@ -19,6 +19,7 @@ PATIENCE_S = 150
 
 PROGRAMS = {block.name or "": block for block in programs()}
 FIRST = "review.py"
+TESTS = [name for name in PROGRAMS if name.startswith("test_")]
 QUIET = {"greet.py": "Hello, world.\n", "refund.py": "paid 120 for order 17\n"}
 """What programs print whose page says it in a sentence."""
 
@@ -87,12 +88,13 @@ def test_programs_have_names_of_their_own() -> None:
     assert FIRST in PROGRAMS
 
 
-def test_the_test_shown_in_the_docs_passes() -> None:
-    block = PROGRAMS["test_refund.py"]
-    names: dict[str, object] = {"__name__": "test_refund"}
+@pytest.mark.parametrize("name", TESTS)
+def test_a_test_shown_in_the_docs_passes(name: str) -> None:
+    block = PROGRAMS[name]
+    names: dict[str, object] = {"__name__": name.removesuffix(".py")}
     exec(compile(block.code, block.where, "exec"), names)
-    tests = [found for name, found in names.items() if name.startswith("test_")]
-    assert len(tests) == 2
+    tests = [found for called, found in names.items() if called.startswith("test_")]
+    assert tests, f"{name} shows no test"
     for test in tests:
         assert callable(test)
         test()
@@ -107,7 +109,7 @@ def test_the_program_of_the_readme_prints_what_the_readme_says(place: Path) -> N
 
 @pytest.mark.cluster
 @pytest.mark.timeout(500)
-@pytest.mark.parametrize("name", [name for name in PROGRAMS if name not in (FIRST, "test_refund.py")])
+@pytest.mark.parametrize("name", [name for name in PROGRAMS if name not in (FIRST, *TESTS)])
 def test_a_program_of_the_docs_prints_what_its_page_says(name: str, place: Path, shared_ray: str) -> None:
     block = PROGRAMS[name]
     printed = output(saved(block, place), place, RAY_ADDRESS=shared_ray)
