@@ -26,6 +26,7 @@ _HOME = {
     "sleep": "raywf.definition.flow",
     "wait_signal": "raywf.definition.flow",
     "approval": "raywf.definition.flow",
+    "continuation": "raywf.definition.continuation",
     "current": "raywf.definition.context",
     "WorkflowDefinition": "raywf.definition.model",
     "connect": "raywf.client",
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from raywf.aggregation import AggregateResult, Candidate, ResultAggregator
     from raywf.client import WorkflowEngine, connect, connect_async
     from raywf.definition.context import current
+    from raywf.definition.continuation import continuation
     from raywf.definition.flow import approval, gather, loop, sleep, wait_signal, when
     from raywf.definition.limits import Limit, Rate
     from raywf.definition.model import WorkflowDefinition
@@ -142,6 +144,7 @@ __all__ = [
     "approval",
     "connect",
     "connect_async",
+    "continuation",
     "current",
     "gather",
     "loop",

@@ -41,6 +41,8 @@ def to_record(event: ev.Event) -> Record:
             return "execution_completed", None, None, value
         case ev.AttemptStarted(task, attempt):
             return "attempt_started", task, attempt, None
+        case ev.TaskContinued(task, attempt, definition, input_):
+            return "task_continued", task, attempt, _dump(definition=definition, input=_text(input_))
         case ev.AttemptFailed(task, failure, attempt, retry_at):
             return "attempt_failed", task, attempt, _dump(failure=failure.to_data(), retry_at=retry_at)
         case ev.AttemptLost(task, attempt, reason, counted, begun):
@@ -108,6 +110,7 @@ _VALUES: dict[str, Callable[[Any, Any, bytes], ev.Event]] = {
 
 _READERS: dict[str, _Reader] = {
     "attempt_started": lambda task, attempt, d: ev.AttemptStarted(task, attempt),
+    "task_continued": lambda task, attempt, d: ev.TaskContinued(task, attempt, d["definition"], d["input"].encode()),
     "attempt_failed": lambda task, attempt, d: ev.AttemptFailed(
         task, Failure.from_data(d["failure"]), attempt, d["retry_at"]
     ),

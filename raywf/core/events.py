@@ -35,6 +35,17 @@ class TaskCompleted:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskContinued:
+    """An attempt gave a continuation: the task's result will be that of a child execution of the workflow
+    ``definition`` (its content hash) with this ``input``."""
+
+    task: str
+    attempt: int
+    definition: str
+    input: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptFailed:
     """An attempt failed; ``retry_at`` says when the next begins, None that this was the last."""
 
@@ -210,6 +221,7 @@ Event: TypeAlias = (
     ExecutionStarted
     | AttemptStarted
     | TaskCompleted
+    | TaskContinued
     | AttemptFailed
     | AttemptLost
     | AttemptCancelled

@@ -57,6 +57,7 @@ from raywf.core.events import (
     SignalAwaited,
     SignalReceived,
     TaskCompleted,
+    TaskContinued,
     TimerFired,
     TimerStarted,
 )
@@ -185,6 +186,10 @@ def _apply(draft: Draft, event: Event) -> None:
             draft.put(task, item, current._replace(status=TaskStatus.RUNNING, attempt=attempt))
             if draft.plan.nodes[task].options.effect == "at_most_once":
                 draft.touched.append((task, item))
+        case TaskContinued(address, attempt):
+            task, item, current = draft.current(address, attempt, event)
+            draft.put(task, item, current._replace(status=TaskStatus.READY, grown=event))
+            draft.touched.append((task, item))
         case AttemptFailed():
             attempt_failed(draft, event)
         case AttemptLost():

@@ -54,7 +54,7 @@ def effects_of(state: ExecutionState, task: int, item: int | None) -> tuple[Effe
             return ()
         if node.kind not in RUNS or (node.mapped and item is None):
             return (Evaluate(task),) if current.status is TaskStatus.READY else ()
-        if node.kind is NodeKind.CHILD:
+        if node.kind is NodeKind.CHILD or current.grown is not None:
             return (StartChild(task, item, current.attempt, passes_of(state, task)),)
         if current.status is TaskStatus.READY and node.options.effect == "at_most_once":
             return (Announce(task, item, current.attempt, passes_of(state, task)),)

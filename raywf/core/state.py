@@ -17,6 +17,7 @@ from raywf.core.events import (
     PauseRequested,
     SignalAwaited,
     SignalReceived,
+    TaskContinued,
     TimerStarted,
 )
 from raywf.core.failures import Failure
@@ -62,7 +63,7 @@ class TaskState(NamedTuple):
     next; ``failures`` and ``lost`` count how earlier ones ended. ``wait`` is the event that says what is waited for.
     A fan-out keeps its ``items`` once it is as wide as ``MapStarted`` said. ``order`` numbers the completions that a
     compensation would have to take back, from 1. ``passes`` is the pass that a loop is in; its ``value`` is then the state
-    that the pass began with.
+    that the pass began with. ``grown`` says which child execution goes on for the task, once it gave a continuation.
     """
 
     status: TaskStatus
@@ -77,6 +78,7 @@ class TaskState(NamedTuple):
     items: Chunks[TaskState] | None = None
     order: int = 0
     passes: int = 0
+    grown: TaskContinued | None = None
 
 
 WIDE = 48
@@ -135,6 +137,12 @@ class ExecutionState(NamedTuple):
         if self.undoing:
             return ExecutionStatus.COMPENSATING
         return ExecutionStatus.WAITING if self.waiting and not self.active else ExecutionStatus.RUNNING
+
+
+def grown_parts(state: ExecutionState) -> list[TaskContinued]:
+    """The continuations that have not ended yet."""
+    places = (each for task in state.tasks for each in ((task,) if task.items is None else task.items))
+    return [each.grown for each in places if each.grown is not None]
 
 
 def passes_of(state: ExecutionState, task: int) -> tuple[int, ...]:

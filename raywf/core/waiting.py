@@ -81,7 +81,7 @@ def _of_task(node: Node, where: str, task: TaskState) -> Iterator[Reason]:
             why = f" with {failure.type}: {_first_line(failure.message)}" if failure else ""
             yield Reason("retry", f"the next attempt of {where},{after}{why}", where, None, task.due_at)
         case TaskStatus.READY | TaskStatus.RUNNING:
-            if node.kind is NodeKind.CHILD and isinstance(task.wait, ev.ChildStarted):
+            if isinstance(task.wait, ev.ChildStarted):
                 child = task.wait.child
                 yield Reason("child", f"the child execution {child} ({where})", where, child)
             elif node.kind in (NodeKind.CALL, NodeKind.CHILD):

@@ -129,6 +129,12 @@ class GroupCommit:
         if definition is not None:
             segment.batch.definitions.append(definition)
 
+    def add_definition(self, shard: int, definition: DefinitionRow) -> None:
+        """A definition that an event of an execution of ``shard`` refers to."""
+        segment = self._segment(shard)
+        segment.batch.definitions.append(definition)
+        segment.rows += 1
+
     def add_changed(self, shard: int, change: StatusChange) -> None:
         """A new status for an execution of ``shard``."""
         segment = self._segment(shard)

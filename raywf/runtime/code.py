@@ -7,7 +7,7 @@ workflow's together (so that they share their classes) and sends the bytes; they
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import cloudpickle
@@ -78,6 +78,10 @@ class Code:
                 f"the function {ref.path!r} lives in a script or notebook and only its client can send it: "
                 "run that script again (unchanged in this function), or move the function into a module"
             ) from None
+
+    def have_grown(self, functions: Mapping[FunctionRef, Callable[..., Any]]) -> None:
+        """Know the functions of a continuation that was made here, those that cannot be imported."""
+        self.have({(ref.path, ref.source_hash): function for ref, function in functions.items() if ref.by_value})
 
     def find_class(self, path: str) -> type:
         """The class of a stored value, sent or importable. Raises ``CodeMissing``."""

@@ -34,12 +34,13 @@ from raywf.core.ids import child_id
 from raywf.core.plan import Node, NodeKind, Plan
 from raywf.core.state import ExecutionState, ExecutionStatus, TaskStatus, address_of, passes_of
 from raywf.core.timers import Timers
+from raywf.definition.continuation import MARK
 from raywf.ports import Clock, DefinitionRow, Entropy, EventRow, ExecutionRow, StatusChange
 from raywf.runtime.children import child_ended, open_child, start_child
 from raywf.runtime.evaluate import Evaluator, failure_of
 from raywf.runtime.hands import Commits, Work
 from raywf.runtime.keeping import keep_snapshot
-from raywf.runtime.live import Live, address, wake_at, words
+from raywf.runtime.live import Live, address, wake_at, words, worker_lost_text
 from raywf.telemetry import Telemetry
 
 log = logging.getLogger("raywf.host")
@@ -340,11 +341,24 @@ class Host:
         where = address_of(state, task, item)
         self.telemetry.attempt_ended(live, where, attempt, outcome, getattr(handle, "queued_at", live.row.created_at))
         if isinstance(outcome, bytes):
-            self.turn(live, ev.TaskCompleted(where, attempt, outcome))
+            grown = outcome.startswith(MARK)
+            self.turn(
+                live, self._grown(live, where, attempt, outcome) if grown else ev.TaskCompleted(where, attempt, outcome)
+            )
         elif outcome is None:
             self.turn(live, ev.AttemptCancelled(where, attempt))
         else:
             self.turn(live, self._failed(live, node, item, where, attempt, outcome))
+
+    def _grown(self, live: Live, where: str, attempt: int, outcome: bytes) -> ev.Event:
+        """A continuation: its definition goes into the commit of the event that needs it."""
+        definition, input_ = self.grow(outcome)
+        self.commits.add_definition(live.shard, definition)
+        return ev.TaskContinued(where, attempt, definition.hash, input_)
+
+    def grow(self, outcome: bytes) -> tuple[DefinitionRow, bytes]:
+        """The definition and the input of a continuation. Set by whoever knows definitions."""
+        raise NotImplementedError
 
     def forget_attempt(self, live: Live, task: int, item: int | None) -> Any:
         """Forget an attempt that is no longer in flight; returns its handle."""
@@ -399,7 +413,7 @@ class Host:
 
     def _cancel(self, live: Live, task: int, item: int | None, attempt: int) -> None:
         node = live.state.plan.nodes[task]
-        if node.kind is NodeKind.CHILD:
+        if node.kind is NodeKind.CHILD or task_at(live.state, task, item).grown is not None:
             child = self.open.get(child_id(live.id, address(live, task, item)))
             if child is not None:
                 child.parent = (live, task, item)  # after a crash nobody has told it yet
@@ -527,11 +541,3 @@ class Host:
 def _only_runs(state: ExecutionState) -> bool:
     """Whether the status is plainly ``running``."""
     return not state.waiting and state.closed is None and not state.undoing and state.started and state.pause is None
-
-
-def worker_lost_text(where: str, losses: int, reason: str) -> str:
-    return (
-        f"the process that ran {where} died {losses} times with it, the last time alone in a process ({reason}). "
-        "A task that ends its process (a segmentation fault, os._exit, too much memory) cannot succeed by being run "
-        "again: look at the worker's log, fix the task, and run the workflow again."
-    )

@@ -115,3 +115,11 @@ def words(live: Live) -> str | None:
             case _:
                 parts.extend(doubt_words(doubt) for doubt in doubts)
     return "; ".join(parts[:5]) or None
+
+
+def worker_lost_text(where: str, losses: int, reason: str) -> str:
+    return (
+        f"the process that ran {where} died {losses} times with it, the last time alone in a process ({reason}). "
+        "A task that ends its process (a segmentation fault, os._exit, too much memory) cannot succeed by being run "
+        "again: look at the worker's log, fix the task, and run the workflow again."
+    )

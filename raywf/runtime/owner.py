@@ -21,7 +21,8 @@ from raywf.core.execution import fold_on, initial, outstanding, task_at
 from raywf.core.failures import Failure
 from raywf.core.ids import child_id, shard_of
 from raywf.core.plan import Node
-from raywf.core.state import CLOSED, TaskStatus
+from raywf.core.state import CLOSED, TaskStatus, grown_parts
+from raywf.definition.continuation import read_continuation
 from raywf.errors import LeaseLost, NotConnected, StoreUnavailable
 from raywf.ports import (
     Batch,
@@ -177,6 +178,7 @@ class Owner:
         self.host.admit_first = functools.partial(self.gate.admit_first, self.host)
         self.host.on_landed = self.work.landed
         self.host.on_orphan_child = self._orphan_child
+        self.host.grow = self._grow  # type: ignore[method-assign]
         self.host.child_input = self._child_input  # type: ignore[method-assign]
         self.sleepers = Sleepers(
             self.host,
@@ -308,6 +310,8 @@ class Owner:
                 log.warning("execution %s is folded from its beginning: its snapshot is %s", row.id, error)
                 rows = await self.journal.history(row.key)
         state = fold_on(state, (from_record(each.kind, each.task, each.attempt, each.data) for each in rows))
+        for grown in grown_parts(state):
+            await self.definitions.load(self.journal, grown.definition)
         live = Live(row, state, rows[-1].seq if rows else seq)
         if kept is not None:
             live.snapshot_at = snapshot.next_at(kept.seq, snapshot.size_of(state))
@@ -447,7 +451,14 @@ class Owner:
         if watchers:
             self.outbox.post(watchers, live.id, last)
 
+    def _grow(self, outcome: bytes) -> tuple[DefinitionRow, bytes]:
+        definition, input_ = read_continuation(outcome)
+        return self.definitions.row(self.definitions.add_model(definition)), input_
+
     def _child_input(self, live: Live, node: Node, item: int | None) -> tuple[DefinitionRow, bytes]:
+        grown = task_at(live.state, node.index, item).grown
+        if grown is not None:
+            return self.definitions.row(grown.definition), grown.input
         args, kwargs = self.work.arguments(live, node, item)
         return self.definitions.child_input(node, args, kwargs)
 

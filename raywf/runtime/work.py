@@ -15,6 +15,7 @@ from raywf.core.plan import FunctionRef, Node
 from raywf.core.state import passes_of
 from raywf.definition import values
 from raywf.definition.context import TaskContext, enter
+from raywf.definition.continuation import Continuation
 from raywf.errors import CodeMissing
 from raywf.runtime.attempts import Attempt, CoroutineRunners
 from raywf.runtime.code import Code, Function
@@ -328,6 +329,9 @@ class LocalWork:
     # outcomes
 
     def _encoded(self, function: Function, result: Any) -> bytes:
+        if type(result) is Continuation:
+            self.code.have_grown(result.functions)
+            return result.to_bytes()
         if function.coerce is not None:
             result = function.coerce(result)
         return pack(result, self.evaluator.blobs)

@@ -14,6 +14,7 @@ from typing import Any
 from raywf.core.plan import FunctionRef
 from raywf.definition import values
 from raywf.definition.context import TaskContext, entered
+from raywf.definition.continuation import Continuation
 from raywf.runtime.bundle import Bundle, enter_bundle
 from raywf.runtime.code import Code, Function
 from raywf.runtime.data import FileBlobs, pack
@@ -99,13 +100,16 @@ class _Run:
             args = [values.decode(each, _code.find_class, self.fetch) for each in item.args]
             kwargs = {name: values.decode(each, _code.find_class, self.fetch) for name, each in item.kwargs.items()}
             result = self._call(function, context, args, kwargs)
-            if function.coerce is not None:
-                result = function.coerce(result)
-            outcome: list[Any] = ["ok", pack(result, self.blobs).decode()]
+            outcome: list[Any] = ["ok", self._packed(function, result).decode()]
         except BaseException as error:
             outcome = ["failed", failure_of(error, context.attempt, self.chunk.non_retryable).to_data()]
         self.spool.ended(index, outcome)
         return outcome
+
+    def _packed(self, function: Function, result: Any) -> bytes:
+        if type(result) is Continuation:
+            return result.to_bytes()
+        return pack(result if function.coerce is None else function.coerce(result), self.blobs)
 
     def _call(self, function: Function, context: TaskContext, args: list[Any], kwargs: dict[str, Any]) -> Any:
         timeout = self.chunk.timeout

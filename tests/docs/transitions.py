@@ -88,6 +88,7 @@ CLOSING = (TaskStatus.PENDING, TaskStatus.READY, TaskStatus.RUNNING)
 TASK_EVENTS: dict[str, list[ev.Event]] = {
     "AttemptStarted": [ev.AttemptStarted("t", 1)],
     "TaskCompleted": [ev.TaskCompleted("t", 1, b"1")],
+    "TaskContinued": [ev.TaskContinued("t", 1, "d", b"{}")],
     "AttemptFailed with a time to retry": [ev.AttemptFailed("t", FAILURE, 1, 5.0)],
     "AttemptFailed for good": [ev.AttemptFailed("t", FAILURE, 1)],
     "AttemptLost": [ev.AttemptLost("t", 1, "the process died")],

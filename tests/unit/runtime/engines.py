@@ -14,7 +14,7 @@ from typing import Any, cast
 from raywf.config import Settings
 from raywf.core.codec import from_record
 from raywf.core.execution import fold, may_start
-from raywf.core.ids import SHARDS, split_address
+from raywf.core.ids import SHARDS, split_address, split_passes
 from raywf.definition import values
 from raywf.definition.context import current
 from raywf.definition.inputs import bind_input
@@ -239,12 +239,14 @@ def check_against(store: str, workflow: Any) -> Callable[[str, str, int], None]:
         rows = _STORES[store]
         key = rows.keys["default", execution]
         definitions = Definitions()
-        definitions.add_model(workflow.definition)
+        for row in rows.definitions.values():
+            definitions.add(row)
         plan = definitions.plan(rows.executions[key].definition)
         events = [from_record(*row[4:]) for _, row in sorted(rows.events[key].items())]
         state = fold(plan, events)
         name, item = (task, None) if task in plan.index else split_address(task)
-        assert may_start(state, plan.index[name], item, attempt), f"{task} began, and the history is {events}"
+        name, at = split_passes(name)
+        assert may_start(state, plan.index[name], item, attempt, at), f"{task} began, and the history is {events}"
 
     return check
 

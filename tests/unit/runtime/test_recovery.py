@@ -195,6 +195,41 @@ def saga_to_cancel(x: int):
     return add(slow(raywf.wait_signal("never", timeout=1e7)), add.with_options(compensate=give_back)(x))
 
 
+@raywf.workflow
+def looping(x: int):
+    step = add(0, 0)
+
+    def body(state: Any) -> Any:
+        return raywf.when(state > 5, then=lambda: slow(add(state, step)), otherwise=lambda: flaky(add(state, 1)))
+
+    return add(raywf.loop(body, x, until=lambda state: add(state, 0) > 6, max_iterations=6, on_limit="last"))
+
+
+@raywf.workflow
+def loop_in_a_loop(x: int):
+    def body(outer: Any) -> Any:
+        return raywf.loop(lambda inner: add(inner, 1), outer, until=lambda inner: inner > 3)
+
+    return raywf.loop(lambda state: add(body(state), 1), x, until=lambda state: state > 6)
+
+
+@raywf.task
+async def goes_on(a: int, rounds: int = 2) -> int:
+    LEDGER.note()
+    return a if rounds == 0 else raywf.continuation(goes_on, a, rounds=rounds - 1)  # type: ignore[no-any-return]
+
+
+@raywf.task
+def hands_over(a: int) -> int:
+    LEDGER.note()
+    return raywf.continuation(diamond, a)  # type: ignore[no-any-return]
+
+
+@raywf.workflow
+def continued(x: int):
+    return add(goes_on(x), hands_over.map([x, 2])[1])
+
+
 @dataclass
 class Case:
     workflow: Any
@@ -209,7 +244,7 @@ CASES = {
         *[("", Case(workflow)) for workflow in (
             single, chain, diamond, fan_out, fan_out_over_nothing, branches, gathered, retried, sleeping, parent,
             grandparent, failing, child_fails, sibling_of_a_child_fails, timing_out, saga,
-            saga_over_children,
+            saga_over_children, looping, loop_in_a_loop, continued,
         )],
         ("", Case(signalled, (GO, ("signal", {"name": "go", "value": "2"})))),
         ("", Case(approved, (("approve", {}),))),
