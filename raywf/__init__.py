@@ -23,6 +23,7 @@ _HOME = {
     "when": "raywf.definition.flow",
     "gather": "raywf.definition.flow",
     "loop": "raywf.definition.flow",
+    "aggregate": "raywf.definition.flow",
     "sleep": "raywf.definition.flow",
     "wait_signal": "raywf.definition.flow",
     "approval": "raywf.definition.flow",
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
     from raywf.client import WorkflowEngine, connect, connect_async
     from raywf.definition.context import current
     from raywf.definition.continuation import continuation
-    from raywf.definition.flow import approval, gather, loop, sleep, wait_signal, when
+    from raywf.definition.flow import aggregate, approval, gather, loop, sleep, wait_signal, when
     from raywf.definition.limits import Limit, Rate
     from raywf.definition.model import WorkflowDefinition
     from raywf.definition.options import Retry
@@ -141,6 +142,7 @@ __all__ = [
     "WorkflowEngine",
     "WorkflowFailed",
     "__version__",
+    "aggregate",
     "approval",
     "connect",
     "connect_async",

@@ -22,6 +22,7 @@ class NodeKind(StrEnum):
     SIGNAL = "signal"
     APPROVAL = "approval"
     LOOP = "loop"
+    AGGREGATE = "aggregate"
 
 
 @dataclass(frozen=True, slots=True)

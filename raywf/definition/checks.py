@@ -12,13 +12,13 @@ from raywf.definition.graph import Graph
 from raywf.definition.limits import check_input_paths, limits_data
 from raywf.definition.lines import did_you_mean
 from raywf.definition.names import FUNCTION, ID, MAX_DEPTH, MAX_WIDTH, NAME, RESERVED_PARAMETERS
-from raywf.definition.options import ON_LIMIT, iterations, seconds, to_data
+from raywf.definition.options import ON_LIMIT, check_merge, iterations, seconds, to_data
 from raywf.errors import DefinitionError
 
 if TYPE_CHECKING:
-    from raywf.definition.model import Loop, TaskDefinition, WorkflowDefinition
+    from raywf.definition.model import Aggregate, Loop, TaskDefinition, WorkflowDefinition
 
-_KIND_FIELDS = ("function", "workflow", "when", "gather", "sleep", "signal", "approval", "loop")
+_KIND_FIELDS = ("function", "workflow", "when", "gather", "sleep", "signal", "approval", "loop", "aggregate")
 _EXTRAS = {
     "args": ("function", "workflow"),
     "kwargs": ("function", "workflow"),
@@ -151,6 +151,27 @@ def _check_kind(task: TaskDefinition, place: Place) -> None:
     _check_wait(task, place)
     if task.loop is not None:
         _check_loop(task.id, task.loop, place)
+    if task.aggregate is not None:
+        _check_aggregate(task.id, task.aggregate, place)
+
+
+def _check_aggregate(id: str, aggregate: Aggregate, place: Place) -> None:
+    """What a merge says as a constant; what it says by a reference is checked at run time."""
+    results = aggregate.results
+    if not isinstance(results, list) and not (isinstance(results, dict) and any(key[:1] == "$" for key in results)):
+        raise PlacedError(
+            (*place, "aggregate", "results"),
+            f"aggregate {id!r}: results is {results!r:.60}: it must be a list, or a reference to one. A result names its "
+            "source as {source: NAME, value: …}",
+        )
+    try:
+        check_merge(
+            f"aggregate {id!r}",
+            "auto" if isinstance(aggregate.strategy, dict) else aggregate.strategy,
+            0.7 if isinstance(aggregate.accept_at, dict) else aggregate.accept_at,
+        )
+    except DefinitionError as error:
+        raise PlacedError((*place, "aggregate"), str(error)) from None
 
 
 def _check_loop(id: str, loop: Loop, place: Place) -> None:

@@ -63,6 +63,8 @@ def _shape(task: TaskDefinition) -> str:
             return f">{label(f'{name} (signal)')}]"
         case NodeKind.GATHER:
             return f"(({label(name)}))"
+        case NodeKind.AGGREGATE:
+            return f"[\\{label(f'{name} (merge)')}/]"
         case NodeKind.CHILD:
             child = task.workflow.id if task.workflow is not None else ""
             text = name if child == task.id else f"{name}: workflow {child}"

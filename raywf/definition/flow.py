@@ -1,19 +1,23 @@
-"""What a body can say besides calling tasks: ``when``, ``loop``, ``gather``, ``sleep``, ``wait_signal``, ``approval``."""
+"""What a body can say besides calling tasks: ``when``, ``loop``, ``gather``, ``sleep``, ``wait_signal``, ``approval``,
+``aggregate``."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any, Final, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from raywf.definition.functions import check_arity
 from raywf.definition.lines import did_you_mean
-from raywf.definition.options import ON_LIMIT, iterations
+from raywf.definition.options import ON_LIMIT, check_merge, iterations
 from raywf.definition.options import seconds as duration
 from raywf.definition.recording import holds_expression, record_condition
 from raywf.definition.references import Draft, Expression
 from raywf.definition.tracing import Trace, check_id, required
+
+if TYPE_CHECKING:
+    from raywf.aggregation import AggregateResult
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -140,6 +144,35 @@ def gather(*refs: Any, id: str | None = None) -> list[Any]:
     items = [trace.record(ref, f"argument {at} of raywf.gather") for at, ref in enumerate(refs)]
     draft = trace.add("gather", {"gather": items}, _given_id("raywf.gather", id))
     return trace.reference(draft)  # type: ignore[return-value]
+
+
+def aggregate(
+    results: Any, *, strategy: str = "auto", accept_at: float = 0.7, id: str | None = None
+) -> AggregateResult:
+    """One answer from the answers of several tasks, once all are there, as ``raywf.ResultAggregator(strategy,
+    accept_at=accept_at).merge`` gives it.
+
+    ``results`` is a list of references, or a reference to a list (a fan-out, a ``gather``). A result is an answer as it
+    stands; or a ``Candidate``; or a dict of ``value`` and any of ``source, confidence, probs, weight``; or another
+    merge's ``AggregateResult``, which counts with its confidence. None abstains. The source is the id of the task that
+    gave it (``name[3]`` in a fan-out), where it does not say another. Numbers out of range fail the task with
+    ``InvalidInput``; an unknown strategy is a ``DefinitionError``.
+    """
+    trace = required("raywf.aggregate")
+    if not isinstance(results, (list, tuple, Expression)):
+        raise trace.flaw(
+            f"raywf.aggregate takes a list of what tasks give, as in aggregate([f(x), g(x)]), not {results!r:.60}. A "
+            'result names its source as {"source": "gpt", "value": f(x)}'
+        )
+    known = ("auto" if holds_expression(strategy) else strategy, 0.7 if holds_expression(accept_at) else accept_at)
+    check_merge(f"{trace.flaw('raywf.aggregate')}", *known)
+    data = {
+        "results": trace.record(list(results) if isinstance(results, tuple) else results, "results of raywf.aggregate")
+    }
+    for name, value, usual in (("strategy", strategy, "auto"), ("accept_at", accept_at, 0.7)):
+        if holds_expression(value) or value != usual:
+            data[name] = trace.record(value, f"{name} of raywf.aggregate")
+    return trace.reference(trace.add("aggregate", {"aggregate": data}, _given_id("raywf.aggregate", id)))  # type: ignore[return-value]
 
 
 @overload

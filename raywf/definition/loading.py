@@ -13,7 +13,16 @@ from pydantic import BaseModel, ValidationError
 from raywf.definition.expressions import Place, PlacedError, place_text
 from raywf.definition.inputs import check_schema
 from raywf.definition.lines import did_you_mean
-from raywf.definition.model import Approval, Loop, SideResults, Signal, Sleep, TaskDefinition, WorkflowDefinition
+from raywf.definition.model import (
+    Aggregate,
+    Approval,
+    Loop,
+    SideResults,
+    Signal,
+    Sleep,
+    TaskDefinition,
+    WorkflowDefinition,
+)
 from raywf.definition.recording import constant
 from raywf.errors import DefinitionError, NotFound
 
@@ -232,6 +241,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "signal": Signal,
     "approval": Approval,
     "loop": Loop,
+    "aggregate": Aggregate,
     "result": SideResults,
     "workflow": WorkflowDefinition,
 }

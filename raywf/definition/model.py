@@ -111,6 +111,15 @@ class Loop(_Data):
     on_limit: str = "fail"
 
 
+class Aggregate(_Data):
+    """``results`` is a list, or a reference to one; ``strategy`` and ``accept_at`` as ``raywf.ResultAggregator`` takes them."""
+
+    null_counts: ClassVar = frozenset({"results"})
+    results: Any
+    strategy: Any = "auto"
+    accept_at: Any = 0.7
+
+
 class SideResults(_Data):
     """What a ``when`` gives, by the side that ran."""
 
@@ -119,7 +128,8 @@ class SideResults(_Data):
 
 
 class TaskDefinition(_Data):
-    """One task: exactly one of ``function, workflow, when, gather, sleep, signal, approval, loop`` says what it does."""
+    """One task: exactly one of ``function, workflow, when, gather, sleep, signal, approval, loop, aggregate`` says what it
+    does."""
 
     null_counts: ClassVar = frozenset({"gather", "map"})
     id: str
@@ -136,6 +146,7 @@ class TaskDefinition(_Data):
     signal: Signal | None = None
     approval: Approval | None = None
     loop: Loop | None = None
+    aggregate: Aggregate | None = None
     args: list[Any] = []
     map: list[Any] | None = None
     kwargs: dict[str, Any] = {}
@@ -157,6 +168,7 @@ KINDS = {
     "signal": NodeKind.SIGNAL,
     "approval": NodeKind.APPROVAL,
     "loop": NodeKind.LOOP,
+    "aggregate": NodeKind.AGGREGATE,
 }
 
 

@@ -13,7 +13,7 @@ from raywf.core.retry import RetryPolicy
 from raywf.definition.compensation import check_compensate
 from raywf.definition.limits import limits_data, uses
 from raywf.definition.lines import did_you_mean
-from raywf.errors import DefinitionError
+from raywf.errors import DefinitionError, InvalidInput
 
 NonRetryable: TypeAlias = "tuple[type[BaseException] | str, ...] | type[BaseException] | str"
 
@@ -93,6 +93,24 @@ def iterations(what: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise DefinitionError(f"{what} is {value!r}: it counts the passes, so it is an integer from 1")
     return value
+
+
+_NEED_GOLD: Final = ("stack", "best_source")
+
+
+def check_merge(what: str, strategy: object, accept_at: object) -> None:
+    """Whether there is such a strategy, and whether it can do with the answers alone. Raises ``DefinitionError``."""
+    from raywf.aggregation import ResultAggregator
+
+    try:
+        ResultAggregator(strategy, accept_at=accept_at)  # type: ignore[arg-type]
+    except InvalidInput as error:
+        raise DefinitionError(f"{what}: {error}") from None
+    if strategy in _NEED_GOLD:
+        raise DefinitionError(
+            f"{what}: strategy {strategy!r} learns from gold answers, and a merge in a workflow has none: call "
+            "merge() of an aggregator that has them inside a task, or take strategy='auto'"
+        )
 
 
 def to_data(who: str, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -80,6 +80,10 @@ def read_task(task: TaskDefinition, resolve: Resolve, place: Place) -> Reads:
         pairs = [("max_iterations", task.loop.max_iterations, ("loop", "max_iterations"))]
         reads.until = read_condition(task.loop.until, resolve, (*place, "loop", "until"))
         reads.result_then = read_value(task.loop.result, resolve, (*place, "loop", "result"))
+    elif task.aggregate is not None:
+        given = task.aggregate
+        reads.args = [read_value(given.results, resolve, (*place, "aggregate", "results"))]
+        pairs = [(name, getattr(given, name), ("aggregate", name)) for name in ("strategy", "accept_at")]
     reads.kwargs = [(name, read_value(value, resolve, (*place, *at))) for name, value, at in pairs]
     if task.when is not None:
         reads.condition = read_condition(task.when, resolve, (*place, "when"))

@@ -18,6 +18,7 @@ from raywf.definition import values
 from raywf.errors import InvalidInput, LoopLimit, RaywfError
 from raywf.runtime.code import Code
 from raywf.runtime.data import Blobs, spill
+from raywf.runtime.merging import merge
 
 MAX_WIDTH = 100_000
 MAX_ITERATIONS = 1000
@@ -106,6 +107,10 @@ class Evaluator:
             case NodeKind.GATHER:
                 parts = [self.encoded(state, binding) for binding in node.args]
                 return ev.TaskCompleted(where, 1, spill(b"[" + b",".join(parts) + b"]", self.blobs))
+            case NodeKind.AGGREGATE:
+                given = {name: self.value(state, binding) for name, binding in node.kwargs}
+                merged = merge(state.plan, node, where, self.value(state, node.args[0]), **given)
+                return ev.TaskCompleted(where, 1, self.encode(merged))
             case NodeKind.SLEEP:
                 given = dict(node.kwargs)
                 seconds = _seconds(self.value(state, given["seconds"]), "sleep")

@@ -76,7 +76,7 @@ HOUSE: dict[str, Room] = {
     "ports": _room("core errors config", never=OPENERS - {"asyncio"}),
     "telemetry": _room("core errors config", "opentelemetry", never=OPENERS - {"threading"}),
     "definition": _room(
-        "core errors", "pydantic typing_extensions yaml jsonschema", lazily="pyarrow numpy", never=OPENERS
+        "core errors aggregation", "pydantic typing_extensions yaml jsonschema", lazily="pyarrow numpy", never=OPENERS
     ),
     "journal": _room("core errors config ports telemetry", "apsw asyncpg tenacity pydantic"),
     "providers": _room("core errors config ports telemetry", "httpx httpx_aiohttp aiohttp tenacity pydantic"),

@@ -189,7 +189,8 @@ def test_a_circle_broken_by_a_function_or_by_type_checking_is_none(tmp_path: Pat
 def test_the_message_says_what_would_be_allowed(tmp_path: Path) -> None:
     (found,) = build(tmp_path, {"raywf/definition/graph.py": "import raywf.runtime"})
     assert found == (
-        "raywf/definition/graph.py:1: definition → runtime points outwards (imports raywf.runtime); definition may import core, errors"
+        "raywf/definition/graph.py:1: definition → runtime points outwards (imports raywf.runtime); definition may import aggregation, "
+        "core, errors"
     )
 
 

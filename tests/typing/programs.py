@@ -63,7 +63,8 @@ def several(questions: list[str], limit: int = 3) -> list[str]:
     paid = raywf.wait_signal("paid", timeout=60, default=None, schema=Draft)
     both: list[str] = raywf.gather(rested, paid)
     maybe: str | None = raywf.when(paid["score"] > 0.5, then=lambda: rested)
-    return raywf.gather(both, maybe)
+    sure: float = raywf.aggregate([first, last], strategy="majority").confidence
+    return raywf.gather(both, maybe, sure)
 
 
 def test_of_tasks() -> None:

@@ -25,7 +25,7 @@ def test_programs_build_their_graphs() -> None:
         "approval",
         "publish",
     ]
-    assert len(several.plan.nodes) == 8
+    assert len(several.plan.nodes) == 9
 
 
 def test_programs_type_check() -> None:

@@ -70,6 +70,8 @@ def _note(task: TaskDefinition) -> str:
             return "waits for a signal"
         case NodeKind.GATHER:
             return "gathers"
+        case NodeKind.AGGREGATE:
+            return "merges"
         case NodeKind.CHILD:
             return f"workflow {task.workflow.id}" if task.workflow is not None else "workflow"
         case NodeKind.CALL:

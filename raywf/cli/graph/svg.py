@@ -120,7 +120,7 @@ def _shape(node: Node, x: float, y: float, width: float, look: str, line: str) -
             (x + 16, y + _ROW),
         ]
         return f'<polygon points="{" ".join(f"{px:.1f},{py:.1f}" for px, py in points)}" {look}/>'
-    radius = {"call": 5, "child": 2, "gather": 12}.get(node.kind, _ROW / 2)
+    radius = {"call": 5, "child": 2, "gather": 12, "aggregate": 12}.get(node.kind, _ROW / 2)
     box = f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{_ROW:.0f}" rx="{radius:.0f}" {look}/>'
     if node.mapped:
         behind = f'x="{x + 4:.1f}" y="{y - 4:.1f}" width="{width:.1f}" height="{_ROW:.0f}" rx="{radius:.0f}"'

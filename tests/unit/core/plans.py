@@ -98,6 +98,8 @@ class _Writer:
                 task |= {"function": "app:f", "map": [some or [1, 2]]} | self.compensation()
             case "gather":
                 task["gather"] = some or [1]
+            case "aggregate":
+                task["aggregate"] = {"results": some or [1]}
             case "sleep":
                 task["sleep"] = {"seconds": 5, "value": some}
             case "signal":
@@ -123,7 +125,20 @@ class _Writer:
         return {"options": options} if options else {}
 
 
-EVERY_KIND = ("call", "call", "map", "when", "when", "gather", "sleep", "signal", "approval", "child", "loop")
+EVERY_KIND = (
+    "call",
+    "call",
+    "map",
+    "when",
+    "when",
+    "gather",
+    "sleep",
+    "signal",
+    "approval",
+    "child",
+    "loop",
+    "aggregate",
+)
 
 
 @st.composite

@@ -15,7 +15,7 @@ import raywf
 from raywf.definition.context import TaskContext, entered
 
 NAMES = (
-    "task workflow Retry when gather sleep wait_signal approval current connect connect_async WorkflowEngine Candidate "
+    "task workflow Retry when aggregate gather sleep wait_signal approval current connect connect_async WorkflowEngine Candidate "
     "ResultAggregator AggregateResult WorkflowDefinition RaywfError DefinitionError WorkflowFailed WorkflowCancelled "
     "NotFound AlreadyExists ExecutionClosed InvalidInput NotConnected StoreUnavailable CodeMissing InDoubt WorkerLost LoopLimit "
     "ResultTimeout BudgetExceeded RateLimited ProviderError ValidationFailed PermissionDenied __version__"

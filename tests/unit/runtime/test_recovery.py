@@ -98,6 +98,12 @@ def branches(x: int):
 
 
 @raywf.workflow
+def aggregated(x: int):
+    asked = add.map([x, 1, x])
+    return raywf.aggregate([asked[0], add(x), plain(x)]), raywf.aggregate(asked, strategy="median").value
+
+
+@raywf.workflow
 def gathered(x: int):
     a = slow(x)
     return raywf.gather(add(x), add(2).after(a), plain(2))
@@ -242,8 +248,8 @@ CASES = {
     each.workflow.id + suffix: each
     for suffix, each in [
         *[("", Case(workflow)) for workflow in (
-            single, chain, diamond, fan_out, fan_out_over_nothing, branches, gathered, retried, sleeping, parent,
-            grandparent, failing, child_fails, sibling_of_a_child_fails, timing_out, saga,
+            single, chain, diamond, fan_out, fan_out_over_nothing, branches, gathered, aggregated, retried, sleeping,
+            parent, grandparent, failing, child_fails, sibling_of_a_child_fails, timing_out, saga,
             saga_over_children, looping, loop_in_a_loop, continued,
         )],
         ("", Case(signalled, (GO, ("signal", {"name": "go", "value": "2"})))),
