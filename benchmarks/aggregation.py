@@ -4,7 +4,7 @@
 
 DIR holds mmlu_pro_llm_votes/votes.csv (question_id, category, n_options, truth, one column per source; empty = abstains).
 A row without its data is named and skipped. Every figure is a mean over seeded splits, scored on the items whose truth
-was not given.
+was not given. The part `actor` (benchmarks/aggregator_actor.py, in a process and on a Ray of its own) needs no data.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ if __package__ in (None, ""):
 
 from benchmarks.figures import expected_calibration_error
 from benchmarks.report import table, write
+from benchmarks.sample import module, take
 from raywf import Candidate, ResultAggregator
 from raywf.aggregation.ballot import Ballot, collect
 from raywf.aggregation.identity import identity
@@ -179,22 +180,40 @@ def clones(panel: Panel, worst: Sequence[str | None]) -> list[Line]:
     return lines
 
 
+def actor(base: Path) -> list[Line]:
+    """One aggregator actor with trust and journal on: counted when committed, its memory, and what it knows after a kill."""
+    sample = take("aggregator-actor", 1, module("aggregator_actor"), base, timeout_s=1800)
+    if sample.error:
+        return [Line(f"one aggregator actor: {sample.error}", 0.0, "a run to its end", False)]
+    rate, grown = sample.figures["candidates_per_s"], sample.figures["memory_mb_per_million"]
+    same = float(sample.figures["same"])
+    return [
+        Line("one aggregator actor: candidates/s, committed", rate, ">= 20,000", rate >= 20_000),
+        Line("one aggregator actor: MB per million more candidates", grown, "<= 1", grown <= 1.0),
+        Line("one aggregator actor: knows the same after SIGKILL", same, "1", same == 1.0),
+    ]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get("RAYWF_BENCH_DATA"))
     parser.add_argument("--splits", type=int, default=20)
-    parser.add_argument("--only", default="", help="parts: mid8, all30, top4, small7, clones")
+    parser.add_argument("--only", default="", help="parts: mid8, all30, top4, small7, clones, actor")
     parser.add_argument("--out", type=Path, default=Path(".bench/aggregation.json"))
     given = parser.parse_args()
     source = Path(given.data or ".") / "mmlu_pro_llm_votes" / "votes.csv"
     if not source.exists():
-        print(f"skipped, no data: every row needs {source}; give its directory with --data or RAYWF_BENCH_DATA")
-        return 0
-    with source.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    everybody = [name for name in rows[0] if name not in NOT_VOTES]
+        print(
+            f"skipped, no data: every part but actor needs {source}; give its directory with --data or RAYWF_BENCH_DATA"
+        )
+        rows = []
+    else:
+        with source.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    everybody = [name for name in rows[0] if name not in NOT_VOTES] if rows else []
     wanted = set(filter(None, given.only.split(",")))
-    parts = _parts(rows, everybody, given.splits)
+    parts = _parts(rows, everybody, given.splits) if rows else []
+    parts.append(("actor", lambda: actor(given.out.parent)))
     lines: list[Line] = []
     for name, part in parts:
         if wanted and name not in wanted:
@@ -202,7 +221,15 @@ def main() -> int:
         start = time.perf_counter()
         lines += part()
         print(f"{name}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
-    shown = [[line.what, f"{line.measured:.4f}", line.bar, "met" if line.met else "NOT MET"] for line in lines]
+    shown = [
+        [
+            line.what,
+            f"{line.measured:,.0f}" if line.measured >= 1000 else f"{line.measured:.4f}",
+            line.bar,
+            "met" if line.met else "NOT MET",
+        ]
+        for line in lines
+    ]
     print(table(["figure", "measured", "bar", "verdict"], shown, frozenset({1})))
     document = {"splits": given.splits, "items": len(rows), "lines": [
         {"what": line.what, "measured": line.measured, "bar": line.bar, "met": line.met} for line in lines

@@ -153,10 +153,10 @@ def aggregate(
     accept_at=accept_at).merge`` gives it.
 
     ``results`` is a list of references, or a reference to a list (a fan-out, a ``gather``). A result is an answer as it
-    stands; or a ``Candidate``; or a dict of ``value`` and any of ``source, confidence, probs, weight``; or another
-    merge's ``AggregateResult``, which counts with its confidence. None abstains. The source is the id of the task that
-    gave it (``name[3]`` in a fan-out), where it does not say another. Numbers out of range fail the task with
-    ``InvalidInput``; an unknown strategy is a ``DefinitionError``.
+    stands; or a ``Candidate`` that a task made; or a dict of ``value`` and any of ``source, confidence, probs, weight``
+    (in a body, write the dict); or another merge's ``AggregateResult``, which counts with its confidence. None abstains.
+    The source is the id of the task that gave it (``name[3]`` in a fan-out), where it does not say another. Numbers out
+    of range fail the task with ``InvalidInput``; an unknown strategy is a ``DefinitionError``.
     """
     trace = required("raywf.aggregate")
     if not isinstance(results, (list, tuple, Expression)):
@@ -164,6 +164,10 @@ def aggregate(
             f"raywf.aggregate takes a list of what tasks give, as in aggregate([f(x), g(x)]), not {results!r:.60}. A "
             'result names its source as {"source": "gpt", "value": f(x)}'
         )
+    for each in results if isinstance(results, (list, tuple)) else ():
+        if callable(each) and not isinstance(each, Expression):
+            name = getattr(each, "__name__", repr(each))
+            raise trace.flaw(f"raywf.aggregate merges what tasks give, and {name} was not called: write {name}(…)")
     known = ("auto" if holds_expression(strategy) else strategy, 0.7 if holds_expression(accept_at) else accept_at)
     check_merge(f"{trace.flaw('raywf.aggregate')}", *known)
     data = {

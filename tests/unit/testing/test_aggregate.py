@@ -199,6 +199,15 @@ def test_it_takes_a_list_and_belongs_into_a_body() -> None:
         raywf.aggregate([1])
 
 
+def test_a_task_that_was_not_called_is_named() -> None:
+    @workflow
+    def forgotten() -> Any:
+        return raywf.aggregate([north("?"), south])
+
+    with pytest.raises(DefinitionError, match="south was not called"):
+        _ = forgotten.definition
+
+
 def test_a_merge_is_data_both_ways_and_is_drawn() -> None:
     definition = panel.definition
     assert WorkflowDefinition.from_yaml(definition.to_yaml()) == definition
