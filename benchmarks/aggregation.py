@@ -31,6 +31,7 @@ from raywf import Candidate, ResultAggregator
 from raywf.aggregation.ballot import Ballot, collect
 from raywf.aggregation.identity import identity
 from raywf.aggregation.learning import Learned, learn_from
+from raywf.aggregation.stopping import EarlyStop
 
 PANELS = {
     "mid8": "Meta-Llama-3_1-70B-Instruct gemini-1.5-flash-002 DeepSeek-Coder-V2 Meta-Llama-3-70B Qwen1.5-110B "
@@ -194,11 +195,41 @@ def actor(base: Path) -> list[Line]:
     ]
 
 
+def early_stop(panel: Panel, splits: int, gold: int = 200) -> list[Line]:
+    """Every source costs the same, a right answer is worth what is worth by default; beside the whole panel's stack."""
+    lost, shares = [], []
+    for seed in range(splits):
+        given, items = panel.split(gold, seed)
+        known = set(given)
+        truths = [identity(truth) if i in known else None for i, truth in enumerate(panel.truths)]
+        policy = EarlyStop.from_ballots(panel.ballots, truths, dict.fromkeys(panel.sources, 1.0))
+        stack = policy.learned.stack
+        assert stack is not None
+        calls, right, whole = 0, [], []
+        for i in items:
+            said = dict(zip(panel.sources, panel.said[i], strict=True))
+            heard: list[Candidate] = []
+            while (source := policy.next_source(heard).source) is not None:
+                heard.append(Candidate(said[source], source))
+            calls += len(heard)
+            truth = identity(panel.truths[i])
+            for ballot, hits in ((collect(heard), right), (panel.ballots[i], whole)):
+                scores = stack.scores(ballot) if ballot.votes else {}
+                hits.append(bool(scores) and max(scores, key=scores.__getitem__) == truth)
+        lost.append(statistics.fmean(whole) - statistics.fmean(right))
+        shares.append(calls / len(items) / len(panel.sources))
+    share, loss = statistics.fmean(shares), statistics.fmean(lost)
+    return [
+        Line("early stop on mid8, 200 gold: share of the calls", share, "<= 0.55", share <= 0.55),
+        Line("early stop on mid8, 200 gold: accuracy lost", loss, "<= 0.003", loss <= 0.003),
+    ]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get("RAYWF_BENCH_DATA"))
     parser.add_argument("--splits", type=int, default=20)
-    parser.add_argument("--only", default="", help="parts: mid8, all30, top4, small7, clones, actor")
+    parser.add_argument("--only", default="", help="parts: mid8, all30, top4, small7, clones, stop, actor")
     parser.add_argument("--out", type=Path, default=Path(".bench/aggregation.json"))
     given = parser.parse_args()
     source = Path(given.data or ".") / "mmlu_pro_llm_votes" / "votes.csv"
@@ -256,6 +287,7 @@ def _parts(
             worst = min(everybody, key=accuracy)
             copied = [row[worst] or None for row in rows]
             found.append((name, lambda panel=panel: without_gold(panel)))  # type: ignore[misc]
+            found.append(("stop", lambda panel=panel: early_stop(panel, splits)))  # type: ignore[misc]
             found.append(("clones", lambda panel=panel, copied=copied: clones(panel, copied)))  # type: ignore[misc]
     return found
 

@@ -12,19 +12,24 @@ was never compared with gold answers says so (`calibrated` is False).
 """
 
 from raywf.aggregation.aggregator import ResultAggregator
+from raywf.aggregation.calibration import CalibrationReport
 from raywf.aggregation.candidates import Candidate
 from raywf.aggregation.facts import Answer, FactSet, Gold
 from raywf.aggregation.learning import Learned
 from raywf.aggregation.result import AggregateResult, Conflict, Contribution
+from raywf.aggregation.stopping import EarlyStop, NextSource
 
 __all__ = [
     "AggregateResult",
     "Answer",
+    "CalibrationReport",
     "Candidate",
     "Conflict",
     "Contribution",
+    "EarlyStop",
     "FactSet",
     "Gold",
     "Learned",
+    "NextSource",
     "ResultAggregator",
 ]

@@ -1,26 +1,42 @@
 """`ResultAggregator`: chooses a strategy, merges, and decides whether the answer may stand."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from hashlib import sha256
 from typing import Any
 
 from raywf.aggregation.ballot import Ballot, collect
+from raywf.aggregation.calibration import CalibrationReport, Calibrator, calibration_report, capped
 from raywf.aggregation.candidates import Candidate, check_probability
 from raywf.aggregation.conflicts import conflict_kind
+from raywf.aggregation.em import METHODS, Fitted, fit
+from raywf.aggregation.evidence import Trust
 from raywf.aggregation.facts import Answer, Fact, FactSet, Gold
 from raywf.aggregation.identity import Key, identity, spelling
 from raywf.aggregation.learning import ENOUGH_ITEMS, Learned, learn, learn_from, reweighted
 from raywf.aggregation.numeric import NUMERIC, merge_numbers
+from raywf.aggregation.reliability import trust
 from raywf.aggregation.result import AggregateResult, Conflict, Contribution, Decision
+from raywf.aggregation.stack import FOLDS
+from raywf.aggregation.stopping import EarlyStop
 from raywf.aggregation.strategies import STRATEGIES, auto
 from raywf.aggregation.text import merge_text
 from raywf.errors import InvalidInput
 
 TIE_DIGITS = 12
 """Scores equal to this many digits are a tie; sums of the same weights differ only after them."""
-LEARNING = ("auto", "stack", "wawa", "best_source")
+LEARNING = ("auto", "stack", "wawa", "best_source", *METHODS)
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What a merge goes by: what the facts teach, a model fitted without gold, and what gold says of its claims."""
+
+    learned: Learned
+    fitted: Fitted | None = None
+    calibrator: Calibrator = field(default_factory=lambda: Calibrator(0))
 
 
 class ResultAggregator:
@@ -29,7 +45,8 @@ class ResultAggregator:
     `strategy`: "majority", "weighted_vote" and "confidence_weighted" count votes; "linear_pool" and "log_pool" average
     distributions; "mean", "median", "trimmed", "huber" and "hodges_lehmann" merge numbers;
     "text" votes on the answers that texts state; "wawa", "stack" and
-    "best_source" use what was learned; "auto" climbs the ladder of `raywf.aggregation.learning` as far as the evidence
+    "best_source" use what was learned, "dawid_skene" and "one_coin" what a batch or the facts teach without gold;
+    "auto" climbs the ladder of `raywf.aggregation.learning` as far as the evidence
     carries, and `result.rung` and `result.why` say where it stands. A confidence of `accept_at` or more is "accepted",
     less is "escalated" (ask somebody), no vote at all is "abstained".
 
@@ -47,6 +64,7 @@ class ResultAggregator:
         self.accept_at = float(accept_at)
         self.facts = FactSet() if facts is None else facts
         self._learned: Learned | None = None
+        self._known: Knowledge | None = None
 
     @classmethod
     def from_facts(
@@ -69,7 +87,7 @@ class ResultAggregator:
     def add(self, *facts: Fact) -> None:
         """Facts to learn from; a repeat changes nothing."""
         self.facts.add(*facts)
-        self._learned = None
+        self._learned = self._known = None
 
     def feedback(
         self, candidates: Iterable[Candidate], truth: Any, *, item: str | None = None, at: float = 0.0
@@ -91,7 +109,7 @@ class ResultAggregator:
         """One answer per item of `batch`, in order. `InvalidInput.index` names the item that is refused.
 
         With "auto" and "wawa", and fewer than 50 gold answers, a batch of 50 items or more teaches by itself how far
-        each source agrees with the others.
+        each source agrees with the others; to "dawid_skene" and "one_coin" it teaches that in any case.
         """
         ballots = []
         for index, candidates in enumerate(batch):
@@ -99,17 +117,16 @@ class ResultAggregator:
                 ballots.append(collect(candidates))
             except InvalidInput as error:
                 raise InvalidInput(f"item {index}: {error}", index=index) from error
-        learned = self._knowledge()
-        if (
-            self.strategy in ("auto", "wawa")
-            and learned.rung in ("votes", "consensus")
-            and len(ballots) >= ENOUGH_ITEMS
+        known = self._knowledge()
+        if len(ballots) >= ENOUGH_ITEMS and (
+            self.strategy in METHODS
+            or (self.strategy in ("auto", "wawa") and known.learned.rung in ("votes", "consensus"))
         ):
-            learned = self._with_batch(ballots)
+            known = self._with_batch(ballots, known)
         results = []
         for index, ballot in enumerate(ballots):
             try:
-                results.append(self._merge(ballot, learned))
+                results.append(self._merge(ballot, known))
             except InvalidInput as error:
                 raise InvalidInput(f"item {index}: {error}", index=index) from error
         return results
@@ -131,16 +148,75 @@ class ResultAggregator:
         found = [ballot.values[key] for key in likeliest if scores[key] >= least]
         return (*found, None) if 1.0 - math.fsum(scores.values()) >= least else tuple(found)
 
-    def _knowledge(self) -> Learned:
-        return self.learned if self.strategy in LEARNING and len(self.facts) else Learned()
+    def calibration(self) -> CalibrationReport:
+        """How sure this strategy would have been of the gold items and how often right, in order of time.
 
-    def _with_batch(self, ballots: Sequence[Ballot]) -> Learned:
+        Each fifth of them is judged by what the others teach. `drifted` is the alarm: the newest 50 to 99 are right
+        much less or more often than claimed, so old gold answers no longer describe the sources. Empty without gold.
+        Raises `InvalidInput` for strategies whose answers are not compared with a truth (numbers, "text").
+        """
+        if self.strategy in (*NUMERIC, "text"):
+            raise InvalidInput(
+                f"strategy {self.strategy!r} has no calibration: its answers are not compared for equality"
+            )
+        items = self.facts.by_item()
+        graded = sorted((g.at, item) for item, g in self.facts.golds.items() if item in items)
+        claims: list[tuple[float, float, bool] | None] = [None] * len(graded)
+        for part in range(FOLDS):
+            inside = range(part, len(graded), FOLDS)
+            hidden = {graded[i][1] for i in inside}
+            others = FactSet(self.facts.answers, {i: g for i, g in self.facts.golds.items() if i not in hidden})
+            judge = ResultAggregator(self.strategy, facts=others)
+            for i in inside:
+                at, item = graded[i]
+                result = judge.merge(answer.candidate() for answer in items[item])
+                right = result.value is not None and identity(result.value) == identity(self.facts.golds[item].truth)
+                claims[i] = (at, result.confidence, right)
+        return calibration_report([claim for claim in claims if claim is not None])
+
+    def early_stop(self, prices: Mapping[str, float], *, worth: float | None = None) -> EarlyStop:
+        """Decides whom to ask next and when to stop, by what the facts teach now (`raywf.aggregation.stopping`)."""
+        return EarlyStop.of(self.facts, prices, worth=worth)
+
+    def trust(self, *, half_life_s: float | None = None) -> dict[tuple[str, str | None], Trust]:
+        """How far each source can be trusted, by (source, context); context None is all together."""
+        return trust(self.facts, half_life_s=half_life_s)
+
+    def _knowledge(self) -> Knowledge:
+        if self._known is None:
+            learned = self.learned if self.strategy in LEARNING and len(self.facts) else Learned()
+            fitted = None
+            if self.strategy in METHODS and learned.items >= ENOUGH_ITEMS:
+                fitted = fit(self.strategy, self._ballots(), learned.clusters)
+            self._known = self._calibrated(Knowledge(learned, fitted))
+        return self._known
+
+    def _ballots(self) -> list[Ballot]:
+        return [collect(answer.candidate() for answer in answers) for answers in self.facts.by_item().values()]
+
+    def _with_batch(self, ballots: Sequence[Ballot], before: Knowledge) -> Knowledge:
         """What the facts and this batch teach together, without gold."""
-        known = [collect(answer.candidate() for answer in answers) for answers in self.facts.by_item().values()]
         ordered = sorted(ballots, key=lambda ballot: _digest(ballot.candidates))  # so that order teaches nothing
-        return learn_from([*known, *ordered], [None] * (len(known) + len(ballots)))
+        all_ = [*self._ballots(), *ordered]
+        if self.strategy not in METHODS:
+            learned = learn_from(all_, [None] * len(all_))
+            return self._calibrated(Knowledge(learned)) if self.strategy == "wawa" else Knowledge(learned)
+        return self._calibrated(Knowledge(before.learned, fit(self.strategy, all_)))
 
-    def _merge(self, ballot: Ballot, learned: Learned) -> AggregateResult:
+    def _calibrated(self, known: Knowledge) -> Knowledge:
+        """With what the gold items say of this strategy's claims; a stack is fitted to them as it is."""
+        if self.strategy in ("auto", "stack", "best_source", "text", *NUMERIC):
+            return known
+        items, claimed, truths = self.facts.by_item(), [], []
+        for item in sorted(self.facts.golds):
+            ballot = collect(answer.candidate() for answer in items.get(item, ()))
+            if ballot.votes:
+                claimed.append(self._scores(ballot, known)[2])
+                truths.append(identity(self.facts.golds[item].truth))
+        return replace(known, calibrator=Calibrator.fit(claimed, truths))
+
+    def _merge(self, ballot: Ballot, known: Knowledge) -> AggregateResult:
+        learned = known.learned
         if not ballot.votes:
             return _abstained(ballot, self.strategy, learned)
         if self.strategy == "text":
@@ -148,7 +224,7 @@ class ResultAggregator:
             return merge_text(ballot.candidates, votes.merge)
         if self.strategy in NUMERIC:
             return merge_numbers(ballot, self.strategy, self.accept_at)
-        name, calibrated, scores, ballot = self._scores(ballot, learned)
+        name, calibrated, scores, ballot = self._scores(ballot, known)
         ranking = _ranked(ballot, scores)
         winner = ranking[0]
         confidence = _unit(scores[winner])
@@ -164,11 +240,18 @@ class ResultAggregator:
             strategy=name,
             probs=tuple((ballot.values[key], _unit(scores[key])) for key in ranking),
             rung=learned.rung if self.strategy == "auto" else "",
-            why=learned.why if self.strategy == "auto" else "",
+            why=learned.why if self.strategy == "auto" or (self.strategy in METHODS and known.fitted is None) else "",
             insights=learned.insights,
         )
 
-    def _scores(self, ballot: Ballot, learned: Learned) -> tuple[str, bool, dict[Key, float], Ballot]:
+    def _scores(self, ballot: Ballot, known: Knowledge) -> tuple[str, bool, dict[Key, float], Ballot]:
+        name, calibrated, scores, ballot = self._raw_scores(ballot, known)
+        if not calibrated and known.calibrator:
+            return name, True, known.calibrator(scores), ballot
+        return name, calibrated, scores, ballot
+
+    def _raw_scores(self, ballot: Ballot, known: Knowledge) -> tuple[str, bool, dict[Key, float], Ballot]:
+        learned = known.learned
         if self.strategy in ("stack", "best_source") and learned.stack is None:
             raise InvalidInput(
                 f"strategy {self.strategy!r} learns from gold answers and needs 50, but there are {learned.golds}; give "
@@ -180,15 +263,17 @@ class ResultAggregator:
                 return (
                     ("best_source" if learned.rung == "best" else "stack"),
                     True,
-                    learned.stack.scores(ballot),
+                    capped(learned.stack.scores(ballot), learned.golds),
                     ballot,
                 )
+        if known.fitted is not None:
+            return known.fitted.method, False, known.fitted.scores(ballot), ballot
         if self.strategy in LEARNING:
-            known = learned.weights and any(vote.source in learned.weights for vote in ballot.votes)
-            if known:
+            heard_of = learned.weights and any(vote.source in learned.weights for vote in ballot.votes)
+            if heard_of and self.strategy not in METHODS:
                 ballot = collect(reweighted(ballot.candidates, learned))
             chosen = auto(ballot)
-            if known and chosen is STRATEGIES["majority"]:
+            if heard_of and self.strategy not in METHODS and chosen is STRATEGIES["majority"]:
                 return "wawa", False, chosen(ballot), ballot
             return chosen.__name__, False, chosen(ballot), ballot
         return self.strategy, False, STRATEGIES[self.strategy](ballot), ballot

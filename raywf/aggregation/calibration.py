@@ -2,12 +2,16 @@
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
 
 from raywf.errors import InvalidInput
 
+K = TypeVar("K", bound=Hashable)
 TEMPERATURES = (0.05, 20.0)
+ENOUGH_FOR_TEMPERATURE = 50
+ENOUGH_FOR_ISOTONIC = 500
 
 
 def expected_calibration_error(confidences: Sequence[float], hits: Sequence[bool], bins: int = 15) -> float:
@@ -72,9 +76,12 @@ class Isotonic:
             raise InvalidInput(
                 "isotonic calibration needs gold answers, but there are none; use temperature or give some"
             )
+        at: dict[float, list[float]] = {}
+        for confidence, hit in zip(confidences, hits, strict=True):  # equal claims are one point, or they would rise
+            at.setdefault(confidence, []).append(hit)
         blocks: list[list[float]] = []  # first confidence, hits, count
-        for confidence, hit in sorted(zip(confidences, map(float, hits), strict=True)):
-            blocks.append([confidence, hit, 1.0])
+        for confidence in sorted(at):
+            blocks.append([confidence, math.fsum(at[confidence]), len(at[confidence])])
             while len(blocks) > 1 and blocks[-2][1] / blocks[-2][2] >= blocks[-1][1] / blocks[-1][2]:
                 _, more, count = blocks.pop()
                 blocks[-1][1] += more
@@ -83,6 +90,99 @@ class Isotonic:
 
     def __call__(self, confidence: float) -> float:
         return self.levels[max(bisect_right(self.edges, confidence) - 1, 0)]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrator:
+    """What gold answers make of a strategy's claims: nothing below 50, a temperature below 500, isotonic steps from there.
+
+    One number is all that few answers can give; isotonic regression on 100 makes confidences worse than none at all.
+    """
+
+    golds: int
+    temperature: float | None = None
+    isotonic: Isotonic | None = None
+
+    @classmethod
+    def fit(cls, claimed: Sequence[Mapping[K, float]], truths: Sequence[K]) -> "Calibrator":
+        """`claimed` are the scores by value on gold items, `truths` the right values."""
+        n = len(truths)
+        if n < ENOUGH_FOR_TEMPERATURE:
+            return cls(n)
+        if n >= ENOUGH_FOR_ISOTONIC:
+            tops = [max(scores, key=lambda key: (scores[key], repr(key))) for scores in claimed]
+            confidences = [scores[top] for scores, top in zip(claimed, tops, strict=True)]
+            return cls(n, None, Isotonic.fit(confidences, [top == t for top, t in zip(tops, truths, strict=True)]))
+        orders = [list(scores) for scores in claimed]
+        at = [order.index(t) if t in order else None for order, t in zip(orders, truths, strict=True)]
+        return cls(n, temperature([[s[key] for key in o] for s, o in zip(claimed, orders, strict=True)], at))
+
+    def __bool__(self) -> bool:
+        return self.temperature is not None or self.isotonic is not None
+
+    def __call__(self, scores: Mapping[K, float]) -> dict[K, float]:
+        """The scores as they should have been claimed. The likeliest value stays the likeliest, and is never certain."""
+        if self.temperature is not None:
+            keys = list(scores)
+            return capped(
+                dict(zip(keys, tempered([scores[key] for key in keys], self.temperature), strict=True)), self.golds
+            )
+        if self.isotonic is None or not scores:
+            return dict(scores)
+        top = max(scores.values())
+        level = self.isotonic(top)
+        rest = (1.0 - level) / (1.0 - top) if top < 1.0 else 0.0
+        return capped({k: level if p == top else min(p * rest, level) for k, p in scores.items()}, self.golds)
+
+
+def capped(scores: Mapping[K, float], golds: int) -> dict[K, float]:
+    """No claim above (n + 1) / (n + 2), which is all that n right answers in a row would prove (Laplace)."""
+    most = (golds + 1) / (golds + 2)
+    return {key: min(p, most) for key, p in scores.items()}
+
+
+class Period(NamedTuple):
+    """Gold answers between two instants: how sure the merges were on average, how often they were right, and the ECE."""
+
+    start: float
+    end: float
+    golds: int
+    claimed: float
+    right: float
+    ece: float
+
+
+class CalibrationReport(NamedTuple):
+    """Over all gold answers and over time. `drifted`: the newest period is further off than chance explains."""
+
+    golds: int
+    ece: float
+    periods: tuple[Period, ...]
+    drifted: bool
+
+
+def calibration_report(
+    claims: Sequence[tuple[float, float, bool]], *, per_period: int = ENOUGH_FOR_TEMPERATURE
+) -> CalibrationReport:
+    """Of (instant, confidence, right) in order of time; the last period takes what is left over."""
+    periods = []
+    starts = list(range(0, max(len(claims) - per_period, 0) + 1, per_period)) if claims else []
+    for number, start in enumerate(starts):
+        part = claims[start : len(claims) if number + 1 == len(starts) else start + per_period]
+        confidences, hits = [c for _, c, _ in part], [hit for _, _, hit in part]
+        periods.append(
+            Period(
+                part[0][0], part[-1][0], len(part),
+                math.fsum(confidences) / len(part), sum(hits) / len(part), expected_calibration_error(confidences, hits),
+            )
+        )  # fmt: skip
+    last = claims[starts[-1] :] if starts else []
+    return CalibrationReport(
+        len(claims),
+        expected_calibration_error([c for _, c, _ in claims], [hit for _, _, hit in claims]),
+        tuple(periods),
+        drifted([c for _, c, _ in last], [hit for _, _, hit in last]),
+    )
 
 
 def conformal_threshold(scores: Sequence[float], coverage: float) -> float:

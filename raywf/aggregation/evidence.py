@@ -8,6 +8,9 @@ A `Standing` is what many dossiers amount to: whole numbers only, one contributi
 known and exchanged when more becomes known of it. Whole numbers add up exactly in any order, so the standing is a
 function of the set of facts, bit for bit, and its size depends on the sources, never on the number of items. What is
 given up for that: a standing cannot be asked about one item. Whoever needs the items reads their dossiers.
+
+That is why there are two: `raywf.aggregation.facts` keeps every item in memory, which fitting a stack, a context or a
+conformal set needs; this keeps none. `raywf.aggregation.reliability.dossiers` turns the first into the second.
 """
 
 import json
@@ -271,7 +274,7 @@ class Standing:
             tries = seen["graded"] + CONSENSUS_WEIGHT * share * seen["peers"]
             mean = (1.0 + hits) / (2.0 + tries)
             graded = sum(count for _, what, count in days[source] if what == "graded")
-            found[source] = Trust(mean, _low(mean, tries), graded, clones.get(source, 1))
+            found[source] = Trust(mean, low_of(mean, tries), graded, clones.get(source, 1))
         return found
 
 
@@ -298,7 +301,7 @@ def _weighed(days: list[tuple[int, str, int]], newest: int, half_life: float | N
     return {what: math.fsum(counts) for what, counts in parts.items()}
 
 
-def _low(mean: float, tries: float) -> float:
+def low_of(mean: float, tries: float) -> float:
     return max(0.0, mean - 1.645 * math.sqrt(mean * (1.0 - mean) / (tries + 3.0)))
 
 

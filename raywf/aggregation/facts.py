@@ -8,6 +8,9 @@ stands; at the same instant the one whose encoding sorts last. So adding is comm
 shards may be merged in any order, with repeats and after a crash, and are bit for bit the same set. Every figure that is
 learned (`raywf.aggregation.learning`) is a function of this set in canonical order, never of the way it was collected.
 
+All items stay at hand, because a stack, contexts and conformal sets are fitted to items. An actor that must not grow
+keeps the same facts as `raywf.aggregation.evidence`: on disk by item, in memory as sums.
+
 There is no clock here: `at` is recorded by whoever collects, in seconds since the epoch, UTC.
 """
 

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from raywf.aggregation.ballot import Ballot
 from raywf.aggregation.result import AggregateResult, Conflict, Contribution
+from raywf.aggregation.strategies import evidence
 from raywf.errors import InvalidInput
 
 Estimator: TypeAlias = Callable[[Sequence[float], Sequence[float]], float]
@@ -103,11 +104,9 @@ def merge_numbers(ballot: Ballot, strategy: str, accept_at: float) -> AggregateR
     largest = max(map(abs, values)) or 1.0
     merged = NUMERIC[strategy]([v / largest for v in values], shares) * largest  # 1e308 must not overflow
     near = max(2 * spread(values, shares), NEAR * abs(merged))
-    if len(values) == 1:
-        confidence = 0.5  # one source says nothing of how well sources agree
-    else:
-        inside = math.fsum(s for v, s in zip(values, shares, strict=True) if abs(v - merged) <= near)
-        confidence = min(inside, 1.0) * len(values) / (len(values) + 1)
+    inside = [s for v, s in zip(values, shares, strict=True) if abs(v - merged) <= near]
+    votes = evidence(inside)  # one source says nothing of how well sources agree: at most 0.5
+    confidence = min(math.fsum(inside), 1.0) * votes / (votes + 1)
     agreement = min(
         math.fsum(s for v, s in zip(values, shares, strict=True) if abs(v - merged) <= NEAR * abs(merged)), 1.0
     )

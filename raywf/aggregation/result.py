@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 Decision: TypeAlias = Literal["accepted", "escalated", "abstained"]
 
 
-ConflictKind: TypeAlias = Literal["contradiction", "granularity", "format"]
+ConflictKind: TypeAlias = Literal["contradiction", "granularity", "format", "unit", "missing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,9 @@ class Conflict:
     """A value other than the merged one that somebody voted for; `share` is of the voting weight.
 
     `kind`: "format" is the same thing written otherwise ("1,000" and 1000), "granularity" one inside the other
-    ("Paris" and "Paris, France"), "contradiction" anything else. Missing answers are in the provenance.
+    ("Paris" and "Paris, France"), "unit" one quantity in two units ("5 kg" and "5000 g", within 0.5 %), "missing" an
+    object that leaves fields out and agrees on the rest, "contradiction" anything else. Whoever did not answer at all is
+    in the provenance.
     """
 
     value: Any

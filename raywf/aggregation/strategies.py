@@ -5,7 +5,7 @@ What is missing to 1 is the chance that no source named the right value.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from raywf.aggregation.ballot import Ballot, Vote
@@ -19,48 +19,113 @@ FLOOR = 1e-4
 A higher floor drowns the listed values when the vocabulary is large (0.01 over 147 languages leaves nothing)."""
 
 
+def evidence(weights: Sequence[float]) -> float:
+    """How many equal votes these amount to: Kish's effective number, (Σw)² / Σw², of those among them that amount to most.
+
+    A heavy vote beside ten light ones does not take away what the ten are worth, so more votes are never less evidence.
+    A light vote always adds to Kish's number and a heavy one may not, so the best choice is the lightest few.
+    """
+    most = total = squares = 0.0
+    for weight in sorted(weights):
+        total += weight
+        squares += weight * weight
+        most = max(most, total * total / squares) if squares > 0 else most
+    return min(most, float(len(weights)))
+
+
+def unanimous(votes: float) -> float:
+    """The chance that so many equal votes for one value are right when nothing else is known, (n + 1/2) / (n + 1).
+
+    0.75 for one, 0.875 for three, never 1: the posterior mean under a Dirichlet prior worth one vote over two outcomes.
+    """
+    return (votes + 0.5) / (votes + 1)
+
+
+def _shares(ballot: Ballot) -> dict[Key, float]:
+    shares: dict[Key, list[float]] = {}
+    for vote in ballot.votes:
+        shares.setdefault(vote.key, []).append(vote.share)
+    return {key: math.fsum(parts) for key, parts in shares.items()}
+
+
+def _leaders_votes(ballot: Ballot, shares: dict[Key, float], weights: Sequence[float]) -> float:
+    """What the votes for the leading value amount to; of values that share the lead, the least."""
+    top = max(shares.values())
+    leading = [key for key, share in shares.items() if share >= top - 1e-12]
+    return min(
+        evidence([w for vote, w in zip(ballot.votes, weights, strict=True) if vote.key == key]) for key in leading
+    )
+
+
 def majority(ballot: Ballot) -> dict[Key, float]:
     """Weighted plurality; the score is the smoothed vote share (v + a) / (V + K·a) with a = 1/K.
 
     K is the number of different values, at least 2, so a lone voter gets 0.75 and never certainty. V is the number of
-    voters; with unequal weights it is Kish's effective number, (Σw)² / Σw², so that one heavy source among many light
-    ones counts for about one. Confidences and probs are not used. Raw shares have the same winner but infinite loss
-    when a unanimous vote is wrong; a = 1/K is the usual Dirichlet prior worth one vote in all.
+    voters; with unequal weights it is what the votes for the leader amount to (`evidence`) over their share, so one
+    heavy source among many light ones counts for one. Confidences and probs are not used. Raw shares have the same
+    winner but infinite loss when a unanimous vote is wrong; a = 1/K is the usual Dirichlet prior worth one vote in all.
     """
-    effective = 1.0 / math.fsum(vote.share**2 for vote in ballot.votes)
-    keys = {vote.key for vote in ballot.votes}
-    outcomes = max(len(keys), 2)
-    return {key: (effective * ballot.voted(key) + 1 / outcomes) / (effective + 1) for key in keys}
+    shares = _shares(ballot)
+    votes = _leaders_votes(ballot, shares, [vote.share for vote in ballot.votes]) / max(shares.values())
+    outcomes = max(len(shares), 2)
+    return {key: (votes * share + 1 / outcomes) / (votes + 1) for key, share in shares.items()}
 
 
 def weighted_vote(ballot: Ballot) -> dict[Key, float]:
-    """The plain weighted shares. Calibrated where weights are agreement with the others; certain when unanimous."""
-    lone = len(ballot.votes) == 1
-    return {key: 0.75 if lone else ballot.voted(key) for key in {vote.key for vote in ballot.votes}}
+    """The weighted shares, times what a unanimous vote of the leader's voters would deserve (`unanimous`).
+
+    The rest is the chance that nobody named the right value. More cautious than `majority` where the vote is divided.
+    """
+    shares = _shares(ballot)
+    trusted = unanimous(_leaders_votes(ballot, shares, [vote.share for vote in ballot.votes]))
+    return {key: share * trusted for key, share in shares.items()}
 
 
 def confidence_weighted(ballot: Ballot) -> dict[Key, float]:
-    """Each vote counts its weight times its confidence (no confidence: 0.5); shares of the whole, like `majority`."""
-    said = {vote.source: 0.5 if vote.confidence is None else float(vote.confidence) for vote in ballot.votes}
-    total = math.fsum(vote.share * said[vote.source] for vote in ballot.votes)
+    """`weighted_vote` with each weight times the stated confidence (none stated: 0.5).
+
+    Never surer than the surest of the leader's voters: agreeing on an unsure answer stays unsure.
+    """
+    said = [0.5 if vote.confidence is None else float(vote.confidence) for vote in ballot.votes]
+    weights = [vote.share * sure for vote, sure in zip(ballot.votes, said, strict=True)]
+    total = math.fsum(weights)
+    keys = {vote.key for vote in ballot.votes}
     if total == 0:  # all say that they do not know: nothing to tell them apart by
-        return dict.fromkeys({vote.key for vote in ballot.votes}, 0.0)
-    sure = math.fsum(vote.share * max(said[vote.source], 0.5) for vote in ballot.votes)
-    counted = {
-        key: math.fsum(vote.share * said[vote.source] for vote in ballot.votes if vote.key == key)
-        for key in {vote.key for vote in ballot.votes}
+        return dict.fromkeys(keys, 0.0)
+    shares = {
+        key: math.fsum(w for vote, w in zip(ballot.votes, weights, strict=True) if vote.key == key) / total
+        for key in keys
     }
-    return {key: min(count / max(total, sure), 1.0) for key, count in counted.items()}
+    top = max(shares.values())
+    claims = [
+        1.0 if vote.confidence is None else float(vote.confidence)
+        for vote in ballot.votes
+        if shares[vote.key] >= top - 1e-12
+    ]
+    heard = [vote.share if sure > 0 else 0.0 for vote, sure in zip(ballot.votes, said, strict=True)]
+    trusted = min(unanimous(_leaders_votes(ballot, shares, heard)), max(claims))
+    return {key: share * trusted for key, share in shares.items()}
 
 
 def linear_pool(ballot: Ballot) -> dict[Key, float]:
     """Linear opinion pool: the mean of the distributions by weight (Stone 1961). Robust, and never too sure.
 
-    A source with a confidence and no probs gives the rest to values nobody listed; a bare vote counts as certain.
+    A source with a confidence and no probs gives the rest to values nobody listed. Bare votes claim what so many of
+    them deserve (`unanimous`), and nobody's claim counts for more than 1 - `FLOOR`.
     """
-    return {
-        key: ballot.support(key) for key in {key for vote in ballot.votes for key in (vote.key, *vote.distribution)}
-    }
+    bare: dict[Key, list[float]] = {}
+    for vote in ballot.votes:
+        if not vote.distribution and vote.confidence is None:
+            bare.setdefault(vote.key, []).append(vote.share)
+    claims = {key: unanimous(evidence(shares)) for key, shares in bare.items()}
+
+    def claim(vote: Vote, key: Key) -> float:
+        if vote.distribution or vote.confidence is not None:
+            return min(vote.support(key), 1 - FLOOR)
+        return claims[key] if vote.key == key else 0.0
+
+    keys = {key for vote in ballot.votes for key in (vote.key, *vote.distribution)}
+    return {key: math.fsum(vote.share * claim(vote, key) for vote in ballot.votes) for key in keys}
 
 
 def log_pool(ballot: Ballot) -> dict[Key, float]:

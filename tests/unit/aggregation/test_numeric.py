@@ -55,6 +55,14 @@ def test_a_text_among_numbers_is_named() -> None:
         ("Paris", "Paris, France", "granularity"),
         ("C", "C++", "contradiction"),
         ("5 kg", "5 g", "contradiction"),
+        ("5 kg", "5,000 g", "unit"),
+        ("11 lb", "5kg", "unit"),
+        ("90 min", "1.5 h", "unit"),
+        ("5 kg", "5000 m", "contradiction"),
+        ({"a": 1, "b": 2}, {"a": 1.0}, "missing"),
+        ({"a": 1, "b": None}, {"a": 1, "b": 2}, "missing"),
+        ({"a": 1, "b": 2}, {"a": 2}, "contradiction"),
+        ({"a": 1}, {"b": 1}, "contradiction"),
         (True, 1, "contradiction"),
         ("a" * 5_000_000, "b" * 5_000_000, "contradiction"),
     ],
@@ -72,6 +80,7 @@ def test_temperature_cools_what_is_too_sure() -> None:
 def test_isotonic_rises_and_pools_what_falls() -> None:
     steps = Isotonic.fit([0.1, 0.2, 0.3, 0.9], [False, True, False, True])
     assert [steps(c) for c in (0.0, 0.15, 0.25, 1.0)] == [0.0, 0.0, 0.5, 1.0]
+    assert Isotonic.fit([0.9] * 4, [True, False, True, True])(0.9) == 0.75  # equal claims are one step
 
 
 def test_calibration_error_drift_and_conformal_rank() -> None:
