@@ -42,7 +42,7 @@ PATIENCE_S = 2.0
 GOLD_KEPT = 1000
 """Items with known truth that strategies which learn are fitted on: the newest, a function of the facts like all else."""
 ENOUGH_GOLD = 50
-LEARNS = frozenset({"auto", "stack", "best_source"})
+LEARNS = frozenset({"auto", "stack", "best_source", "dawid_skene", "one_coin"})
 _PER_READ = 500
 _CACHED = 4096
 

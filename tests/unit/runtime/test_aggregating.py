@@ -215,8 +215,9 @@ async def test_results_arrive_as_they_left(place: Place) -> None:
     assert unpacked(packed(results)) == results
 
 
+@pytest.mark.parametrize("strategy", ["auto", "dawid_skene", "one_coin"])
 async def test_with_enough_gold_the_answer_is_calibrated_also_after_a_death(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    strategy: str, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(aggregating, "SNAPSHOT_EVERY", 50)
     owner = await place.owner()
@@ -230,15 +231,15 @@ async def test_with_enough_gold_the_answer_is_calibrated_also_after_a_death(
         }
         return {f"g-{n}": Dossier(said, Truth(truth, 6.0 + n) if known else None)}
 
-    (before,) = await owner.merge(entries(ballot(999, False)), "auto", 0.7)
+    (before,) = await owner.merge(entries(ballot(999, False)), strategy, 0.7)
     assert not before.calibrated
     for n in range(80):
         await owner.absorb(entries(ballot(n, True)))
     asked = entries(ballot(1000, False))
-    (result,) = await owner.merge(asked, "auto", 0.7)
+    (result,) = await owner.merge(asked, strategy, 0.7)
     assert result.calibrated
     heir = await place.owner(dead=(owner.me.owner,))
-    (again,) = await heir.merge(asked, "auto", 0.7)
+    (again,) = await heir.merge(asked, strategy, 0.7)
     assert again == result, "the same gold teaches the same, bit for bit"
 
 
