@@ -40,13 +40,15 @@ def extract_answer(text: str) -> str | None:
     """
     tail = _own(text[-LONGEST:])
     found = [(match.start(), match.group(1)) for pattern in _PATTERNS for match in pattern.finditer(tail)]
-    if not found:
-        return None
-    answer = max(found)[1].strip().strip("*_`$\"' ").rstrip(".")
-    letter = _LETTER.match(answer)
-    if letter:
-        return letter.group(1).upper()
-    return " ".join(answer.casefold().split()) or None
+    for _, stated in sorted(found, reverse=True):
+        answer = stated.strip().strip("*_`$\"' ").rstrip(".")
+        if letter := _LETTER.match(answer):
+            return letter.group(1).upper()
+        if any(
+            character.isalnum() for character in answer
+        ):  # a text that breaks off at "the answer is (" stated one before
+            return " ".join(answer.casefold().split())
+    return None
 
 
 def _own(text: str) -> str:

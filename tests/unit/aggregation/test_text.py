@@ -48,3 +48,9 @@ def test_without_answers_the_most_central_text_stands_and_is_escalated() -> None
 def test_a_number_among_texts_is_named() -> None:
     with pytest.raises(InvalidInput, match="'1' says 3"):
         ResultAggregator("text").merge([Candidate(3, "1")])
+
+
+def test_a_text_that_breaks_off_stated_its_answer_before() -> None:
+    assert extract_answer("So the answer is (A).\n\nAll in all, the final answer is:") == "A"
+    assert extract_answer("The answer is (D).\nThe answer is (") == "D"
+    assert extract_answer("The answer is (") is None
