@@ -15,14 +15,15 @@ from typing import Any, Protocol
 
 from raywf.errors import RaywfError, StoreUnavailable
 from raywf.ports import Clock, Entropy, OwnerRow, Reader
+from raywf.runtime import vigil
 from raywf.runtime.service import FINISHED
 from raywf.runtime.spec import ActorSpec, is_aggregator
 
 log = logging.getLogger("raywf.supervisor")
 DRAIN_S = 10.0
 _PAUSE_S = (0.0, 0.5, 1.0, 2.0, 5.0)
-_LOOK_S = 1.0
-_ANSWER_S = 2.0
+Ready = tuple[ActorSpec, Any]
+"""A workflow actor that was started and has not begun, and its handle."""
 
 
 class Actors(Protocol):
@@ -90,6 +91,7 @@ class Supervisor:
         self._linger_s = linger_s
         self._lanes: dict[str, _Lane] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._doubted: set[str] = set()
         self._parking = False
         self._asked_at = clock.monotonic()
         # Ray calls this on the actor's loop. After a restart nobody may come and ask, so adopting does not wait for that.
@@ -150,9 +152,13 @@ class Supervisor:
 
     # starting and replacing
 
-    async def _start(self, lane: _Lane, spec: ActorSpec, dead: tuple[str, ...]) -> None:
+    def _ready(self, spec: ActorSpec) -> Ready:
+        """Start a process for an actor. It holds nothing before it is told to begin."""
         spec = spec.incarnation(f"{self._entropy.bits(32):08x}")
-        handle = self._actors.spawn(spec)
+        return spec, self._actors.spawn(spec)
+
+    async def _start(self, lane: _Lane, spec: ActorSpec, dead: tuple[str, ...], ready: Ready | None = None) -> None:
+        spec, handle = ready or self._ready(spec)
         try:
             await handle.begin.remote(dead)
         except Exception as error:
@@ -174,7 +180,7 @@ class Supervisor:
                 why = str(error).splitlines()[0]
             except Exception as error:  # the question or its answer was lost: whoever does not ask again never hears
                 log.warning("how workflow actor %s fares is not known (%s): asking again", spec.name, error)
-                await asyncio.sleep(_LOOK_S)
+                await asyncio.sleep(vigil.LOOK_S)
             if self._parking or lane.members.get(spec.index, (None,))[0] != spec:
                 return
         if why == FINISHED:
@@ -187,23 +193,27 @@ class Supervisor:
         self._actors.kill(handle)  # one that was fenced has a process still
         await self._replace(lane, spec)
 
-    async def _replace(self, lane: _Lane, spec: ActorSpec) -> None:
-        """Start the successor of a member, for as long as it takes; somebody else's is as good."""
+    async def _replace(self, lane: _Lane, spec: ActorSpec, ready: Ready | None = None) -> bool:
+        """Start the successor of a member, for as long as it takes; somebody else's is as good. Returns whether ``ready``
+        was used."""
         async with lane.lock:
             if lane.members.get(spec.index, (None,))[0] != spec:
-                return
+                return False
             del lane.members[spec.index]
+            used = False
             for pause in (*_PAUSE_S, *([_PAUSE_S[-1]] * 1000)):
                 await asyncio.sleep(pause)
                 if self._parking:
-                    return
+                    return used
                 try:
-                    await self._start(lane, spec, dead=(spec.owner,))
-                    return
+                    unused, used = (None if used else ready), ready is not None
+                    await self._start(lane, spec, dead=(spec.owner,), ready=unused)
+                    return used
                 except Exception:
                     log.exception("the successor of %s did not start; trying again", spec.name)
                 if await self._adopt_living(lane, spec.lane, spec.index):
-                    return
+                    return used
+            return used
 
     async def _retire(self, lane: _Lane, grace_s: float = DRAIN_S) -> int:
         """Let a lane's actors end what they run, park the rest, and go."""
@@ -275,7 +285,7 @@ class Supervisor:
         for _, spec in await self._owners():
             if spec.lane == name and spec.index == index:
                 handle = self._actors.find(spec.name)
-                if handle is not None and await _answers(handle, _ANSWER_S):
+                if handle is not None and await _answers(handle, vigil.ANSWER_S):
                     lane.members[index] = (spec, handle)
                     self._spawn(self._watch(lane, spec, handle))
                     return True
@@ -284,32 +294,78 @@ class Supervisor:
     # looking after
 
     async def _look_after(self) -> None:
-        """Ray tells of an actor that dies, not of one that hangs or was stopped. Its lease does: once that has lapsed
-        and the actor does not answer, it is replaced. One that answers has trouble with the store and goes on itself."""
+        """Ray tells of an actor that dies, not of one that hangs or was stopped. Its lease does: see ``vigil``. One that
+        answers has trouble with the store and goes on itself."""
         idle_since = self._clock.monotonic()
+        pause_s = vigil.LOOK_S
         while not self._parking:
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(pause_s)
+            pause_s = vigil.LOOK_S
             if not any(lane.members or lane.lock.locked() for lane in self._lanes.values()):
                 if self._clock.monotonic() - max(idle_since, self._asked_at) > self._linger_s:
                     self._actors.end()  # nobody to look after, and nobody asks: the next client starts another
                 continue
             idle_since = self._clock.monotonic()
             try:
-                for row, spec in await self._owners():
-                    if row.expires_at < self._clock.now():
-                        await self._rescue(spec)
+                pause_s = self._look(await self._owners())
             except Exception:
                 log.exception("looking after the workflow actors failed; trying again")
 
-    async def _rescue(self, spec: ActorSpec) -> None:
-        lane = self._lanes.get(spec.lane)
-        if lane is None or lane.lock.locked():
-            return
-        member, handle = lane.members.get(spec.index, (None, None))
-        if member == spec and not await _answers(handle, _ANSWER_S) and not self._parking:
-            log.warning("the lease of workflow actor %s has lapsed and it does not answer: it is replaced", spec.name)
-            self._actors.kill(handle)
-            await self._replace(lane, spec)
+    def _look(self, owners: Sequence[tuple[OwnerRow, ActorSpec]]) -> float:
+        """Doubt every member whose lease is overdue; returns when to look again, in seconds."""
+        now, leases = self._clock.now(), []
+        for row, spec in owners:
+            lane = self._lanes.get(spec.lane)
+            if lane is None or lane.lock.locked() or spec.owner in self._doubted:
+                continue
+            member, handle = lane.members.get(spec.index, (None, None))
+            if member != spec:
+                continue
+            leases.append((row.expires_at, spec.lease_s))
+            if now >= vigil.overdue_at(row.expires_at, spec.lease_s):
+                self._doubted.add(spec.owner)
+                self._spawn(self._doubt(lane, spec, handle, row.expires_at))
+        return vigil.next_look_s(leases, now)
+
+    async def _doubt(self, lane: _Lane, spec: ActorSpec, handle: Any, expires_at: float) -> None:
+        """Ask a member whose lease is overdue, have its successor ready in time, and replace it when it stays silent."""
+        asked_at, ready = self._clock.monotonic(), None
+        answer = self._spawn(_answers(handle, 2 * vigil.EARLY_S))
+        try:
+            while lane.members.get(spec.index, (None,))[0] == spec and not self._parking:
+                answered = answer.result() if answer.done() else None
+                waited_s = self._clock.monotonic() - asked_at
+                doubt = vigil.Doubt(expires_at, spec.lease_s, waited_s, answered, ready is not None)
+                match vigil.judge(doubt, self._clock.now()):
+                    case vigil.Verdict.TRUST, _:
+                        return
+                    case vigil.Verdict.PREPARE, _:
+                        ready = self._ready(spec)
+                    case vigil.Verdict.REPLACE, _:
+                        log.warning("the lease of %s has lapsed and it does not answer: it is replaced", spec.name)
+                        self._actors.kill(handle)
+                        if await self._replace(lane, spec, ready):
+                            ready = None
+                        return
+                    case _, wait_s:
+                        await _first_of(answer, wait_s)
+                found = await self._expires_at(spec.owner)
+                if found is None:
+                    return  # without the store nobody can be judged; the next look begins again
+                expires_at = found
+        finally:
+            answer.cancel()
+            self._doubted.discard(spec.owner)
+            if ready is not None:
+                self._actors.kill(ready[1])
+
+    async def _expires_at(self, owner: str) -> float | None:
+        """When the lease of an owner ends, as the store has it now; None when the store does not say."""
+        try:
+            owners = await self._owners()
+        except RaywfError:
+            return None
+        return next((row.expires_at for row, _ in owners if row.owner == owner), None)
 
     def _spawn(self, work: Any) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)
@@ -325,6 +381,14 @@ class Supervisor:
 
 async def _answer(ref: Any) -> Any:
     return await ref
+
+
+async def _first_of(answer: asyncio.Task[Any], wait_s: float) -> None:
+    """Return when there is an answer, or after so long; at once never, or a refusal would keep the loop busy."""
+    if answer.done():
+        await asyncio.sleep(wait_s)
+    else:
+        await asyncio.wait({answer}, timeout=wait_s)
 
 
 async def _answers(handle: Any, timeout_s: float) -> bool:
