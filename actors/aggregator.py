@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 from raywf.actors.workflow import _is_dead
-from raywf.config import Settings
+from raywf.config import Settings, shown
 from raywf.errors import StoreUnavailable
 from raywf.journal.factory import open_journal
 from raywf.journal.group_commit import GroupCommit
@@ -84,7 +84,9 @@ class AggregatorActor:
             if await found.claim(settings, dead=dead):
                 break
             if time.monotonic() > give_up_at:
-                raise StoreUnavailable(f"aggregator {name!r} of {url} is held by another process: end that one first")
+                raise StoreUnavailable(
+                    f"aggregator {name!r} of {shown(url)} is held by another process: end that one first"
+                )
             await asyncio.sleep(_RETRY_S)
 
         def lost() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from raywf.config import Settings
-from raywf.journal.factory import open_journal, parse
+from raywf.journal.factory import open_blobs, open_journal, parse
 from raywf.journal.group_commit import GroupCommit
 from raywf.ports import OwnerRow
 from raywf.runtime.attempts import Threads
@@ -20,7 +20,7 @@ from raywf.runtime.bundle import enter_bundle
 from raywf.runtime.chunks import ChunkDispatcher
 from raywf.runtime.clock import SystemClock, SystemEntropy
 from raywf.runtime.code import Code
-from raywf.runtime.data import FileBlobs, blob_mark, blob_root
+from raywf.runtime.data import Blobs, FileBlobs, blob_mark, blob_root
 from raywf.runtime.owner import Owner, Parts
 from raywf.runtime.ray import RayTransport
 from raywf.runtime.service import Service
@@ -44,8 +44,7 @@ class WorkflowActor(Service):
         settings = Settings.from_env(os.environ, spec.url)
         clock = SystemClock()
         loop = asyncio.get_running_loop()
-        root = blob_root(parse(spec.url)[1])
-        blobs = FileBlobs(root)
+        blobs, root, mark = _large_values(spec.url)
         code = Code()
         parts = Parts(
             journal=open_journal(spec.url, clock=clock),
@@ -65,7 +64,7 @@ class WorkflowActor(Service):
         )
         owner = Owner(me, spec.namespace, parts)
         owner.work.dispatcher = ChunkDispatcher(
-            owner.host, RayTransport(), spec.bundle, code, blobs, root, blob_mark(root), spec.owner
+            owner.host, RayTransport(), spec.bundle, code, blobs, root, mark, spec.owner
         )
         await self.take_up(owner, dead, _is_dead)
         self._watchdog = LoopWatchdog(loop, owner.host)
@@ -75,6 +74,16 @@ class WorkflowActor(Service):
         # Thousands of executions are alive at once, and hardly anything of theirs is in a cycle.
         gc.set_threshold(200_000, 20, 50)
         return await self.stats()
+
+
+def _large_values(url: str) -> tuple[Blobs, Path | None, str]:
+    """Where they are kept, and the directory that other nodes may see as well, with its mark. A server's are not handed
+    out to Ray's workers: they would need its password. They get and give their values through Ray."""
+    scheme, place = parse(url)
+    if scheme == "postgresql":
+        return open_blobs(url), None, ""
+    root = blob_root(place)
+    return FileBlobs(root), root, blob_mark(root)
 
 
 def _is_dead(row: OwnerRow) -> bool:

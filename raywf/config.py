@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -15,6 +16,23 @@ from raywf.errors import InvalidInput
 DEFAULT_STORE = "sqlite:///.raywf/raywf.db"
 INLINE_LIMIT = 64 * 1024
 """Values up to this many bytes travel inline; bigger ones become a ``DataRef``."""
+
+_POSTGRES = re.compile(r"postgres(?:ql)?://(?:[^/?#@]*@)?(?P<host>[^/?#@]*)(?P<path>/[^?#@]*)?(?:\?(?P<query>[^#@]*))?")
+_HARMLESS = ("host=", "port=", "dbname=", "database=", "schema=")
+
+
+def shown(store: str) -> str:
+    """A store's URL as people may see it: of a server's, neither user nor password.
+
+    ``postgresql://…`` is all that is shown of one that cannot be read: what looks like a host may be half a password.
+    """
+    if not store.startswith(("postgres:", "postgresql:")):
+        return store
+    found = _POSTGRES.fullmatch(store)
+    if found is None:
+        return "postgresql://…"
+    known = [each for each in (found["query"] or "").split("&") if each.startswith(_HARMLESS)]
+    return f"postgresql://{found['host']}{found['path'] or ''}{'?' if known else ''}{'&'.join(known)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,10 @@ from raywf.cli.place import Place
 from raywf.cli.tables import plain_table
 from raywf.cli.versions import version_of
 from raywf.client.holders import holders
+from raywf.config import shown
 from raywf.errors import RaywfError
 from raywf.journal.factory import open_inbox, parse
+from raywf.journal.missing import StoreMissing
 
 _LOOKS = {"ok": ("✔", "+", "green"), "warn": ("▲", "!", "yellow"), "bad": ("✖", "x", "bold red")}
 _PYTHONS = ((3, 11), (3, 14))
@@ -67,7 +69,10 @@ def check_store(place: Place) -> Iterator[Check]:
     try:
         scheme, path = parse(place.store)
     except RaywfError as error:
-        yield Check("store", "bad", place.store, str(error))
+        yield Check("store", "bad", shown(place.store), str(error))
+        return
+    if scheme == "postgresql":
+        yield _check_server(place)
         return
     if scheme != "sqlite":
         yield Check("store", "ok", place.store)
@@ -82,6 +87,15 @@ def check_store(place: Place) -> Iterator[Check]:
     yield from check_disk(Path(path).parent)
 
 
+def _check_server(place: Place) -> Check:
+    try:
+        return Check("store", "ok", asyncio.run(_facts(place)))
+    except StoreMissing:
+        return Check("store", "ok", f"none yet at {shown(place.store)}: the first engine makes it")
+    except RaywfError as error:
+        return Check("store", "bad", shown(place.store), str(error))
+
+
 async def _facts(place: Place) -> str:
     inbox = open_inbox(place.store)  # opened for writing, so a store that can only be read is found out
     try:
@@ -89,7 +103,7 @@ async def _facts(place: Place) -> str:
         still_open = await inbox.count_open(place.namespace)
     finally:
         await inbox.close()
-    on = facts.details.get("filesystem", "unknown")
+    on = facts.details.get("filesystem") or f"schema {facts.details.get('schema', 'unknown')!r}"
     path = facts.details.get("path", facts.url)
     return f"{path}: format {facts.format}, {facts.driver}, on {on}; {still_open} open in {place.namespace!r}"
 

@@ -15,7 +15,7 @@ Store = Annotated[
         envvar="RAYWF_STORE",
         metavar="URL",
         show_default="sqlite:///.raywf/raywf.db",
-        help="The store: sqlite:///relative/path or sqlite:////absolute/path.",
+        help="The store: sqlite:///relative/path, sqlite:////absolute/path or postgresql://user:password@host/database.",
         rich_help_panel=_WHERE,
     ),
 ]

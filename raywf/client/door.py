@@ -18,6 +18,7 @@ from raywf.client.handle import AsyncExecutionHandle
 from raywf.client.limits import LimitStatus
 from raywf.client.reading import ExecutionDescription, ExecutionSummary, HistoryEvent
 from raywf.client.why import Explanation
+from raywf.config import shown
 from raywf.definition.limits import Rate
 from raywf.definition.model import WorkflowDefinition
 from raywf.definition.workflows import Workflow
@@ -277,7 +278,7 @@ class WorkflowEngine:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<WorkflowEngine {self.store} namespace={self.namespace!r}{' closed' if self._closed else ''}>"
+        return f"<WorkflowEngine {shown(self.store)} namespace={self.namespace!r}{' closed' if self._closed else ''}>"
 
 
 def _close_at_exit(reference: weakref.ref[WorkflowEngine]) -> None:
@@ -293,7 +294,7 @@ def connect(
 
     Ray: ``address``, else RAY_ADDRESS, else a Ray already initialised in this process, else the live engine recorded in
     the store, else the Ray of ``raywf up``, else a private one that ends with this process.
-    ``store``: ``sqlite:///path``; default RAYWF_STORE, else ``sqlite:///.raywf/raywf.db``.
+    ``store``: ``sqlite:///path`` or ``postgresql://…``; default RAYWF_STORE, else ``sqlite:///.raywf/raywf.db``.
 
     A store has one engine: a second connect joins it, or raises ``StoreUnavailable`` that says who holds it. Leaving
     ``with`` parks open executions of a private Ray and says how many; the next connect goes on with them.

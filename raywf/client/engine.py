@@ -26,14 +26,14 @@ from raywf.client.limits import LimitsOfEngine
 from raywf.client.locate import Place, absolute, locate
 from raywf.client.reading import ExecutionSummary, Readings
 from raywf.client.why import Explanation, cluster_facts, explain
-from raywf.config import Settings
+from raywf.config import Settings, shown
 from raywf.core.ids import check_execution_id, new_execution_id, shard_of
 from raywf.core.state import CLOSED
 from raywf.definition.inputs import bind_input, bind_many
 from raywf.definition.model import WorkflowDefinition
 from raywf.definition.workflows import Workflow, as_workflow
 from raywf.errors import AlreadyExists, InvalidInput, NotConnected, ResultTimeout, StoreUnavailable
-from raywf.journal.factory import open_inbox, open_journal
+from raywf.journal.factory import make, open_inbox
 from raywf.ports import DefinitionRow
 from raywf.runtime import ray as adapter
 from raywf.runtime.bundle import Bundle, current_bundle
@@ -84,7 +84,7 @@ class AsyncWorkflowEngine(LimitsOfEngine):
     async def open(self) -> AsyncWorkflowEngine:
         """Find or start the engine. Raises ``StoreUnavailable``."""
         self.store = absolute(self._settings.store)
-        await open_journal(self.store).close()  # makes the store, and says now what is wrong with it
+        await make(self.store)
         self._place = await locate(self._address, self.store, self.namespace, self._settings.lease_s)
         try:
             from raywf.actors.supervisor import NAME, SupervisorActor
@@ -216,7 +216,7 @@ class AsyncWorkflowEngine(LimitsOfEngine):
         if parked:
             noun = "execution is" if parked == 1 else "executions are"
             sys.stderr.write(
-                f"raywf: {parked} {noun} still open and parked in {self.store}; the next connect goes on with "
+                f"raywf: {parked} {noun} still open and parked in {shown(self.store)}; the next connect goes on with "
                 f"{'it' if parked == 1 else 'them'}\n"
             )
 

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raywf.config import up_record
+from raywf.config import shown, up_record
 from raywf.errors import RaywfError, StoreUnavailable
 from raywf.journal.factory import open_reader, parse
+from raywf.journal.missing import StoreMissing
 from raywf.ports import OwnerRow
 from raywf.runtime.spec import ActorSpec
 
@@ -43,7 +44,7 @@ def absolute(url: str) -> str:
 
 def ray_namespace(url: str, namespace: str) -> str:
     """The Ray namespace of the actors of one store and namespace."""
-    return f"raywf-{hashlib.sha256(url.encode()).hexdigest()[:10]}-{namespace}"
+    return f"raywf-{hashlib.sha256(shown(url).encode()).hexdigest()[:10]}-{namespace}"
 
 
 async def live_engine(url: str, lease_s: float) -> ActorSpec | None:
@@ -81,6 +82,8 @@ async def _live_owners(url: str) -> list[OwnerRow]:
     try:
         now = time.time()
         return [row for row in await reader.owners() if row.expires_at > now and not _process_is_gone(row)]
+    except StoreMissing:
+        return []
     finally:
         await reader.close()
 
@@ -131,7 +134,7 @@ def held_by(url: str, rows: list[OwnerRow]) -> str:
     spec = _spec(row)
     where = f", Ray at {spec.ray_address}" if spec else ""
     return (
-        f"the store {url} is held by the engine of process {row.pid} on {row.host} (since {since}{where}): "
+        f"the store {shown(url)} is held by the engine of process {row.pid} on {row.host} (since {since}{where}): "
         "a store has one engine. Connect to that Ray, end that engine, or use another store."
     )
 

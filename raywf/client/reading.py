@@ -12,6 +12,7 @@ from pydantic_core import from_json
 
 from raywf.aggregation.evidence import Standing
 from raywf.client.checks import check_status
+from raywf.config import shown
 from raywf.core import events as ev
 from raywf.core.codec import from_record
 from raywf.core.execution import fold
@@ -21,7 +22,7 @@ from raywf.definition import values
 from raywf.definition.compile import compile_plan
 from raywf.definition.model import WorkflowDefinition
 from raywf.errors import CodeMissing, InvalidInput, NotFound, RaywfError, WorkflowCancelled, WorkflowFailed
-from raywf.journal.factory import open_reader, parse
+from raywf.journal.factory import open_blobs, open_reader, parse
 from raywf.ports import EventRow, ExecutionRow, Reader
 from raywf.runtime.aggregating import read_standing
 from raywf.runtime.data import Blobs, FileBlobs, MemoryBlobs, blob_root
@@ -95,7 +96,14 @@ def instant(seconds: float) -> datetime:
 def blobs_of(url: str) -> Blobs:
     """Where the large values of a store are."""
     scheme, place = parse(url)
-    return FileBlobs(blob_root(place)) if scheme == "sqlite" else MemoryBlobs()
+    match scheme:
+        case "sqlite":
+            return FileBlobs(blob_root(place))
+        case "postgresql":
+            blobs: Blobs = open_blobs(url)
+            return blobs
+        case _:
+            return MemoryBlobs()
 
 
 _WITH_VALUES = ("timer_started", "signal_awaited", "signal_received", "approval_requested", "pass_started")
@@ -113,13 +121,14 @@ class Readings:
 
     async def close(self) -> None:
         await self.reader.close()
+        self.blobs.close()
 
     async def row(self, execution_id: str) -> ExecutionRow:
         """The index row of an execution. Raises ``NotFound``."""
         row = await self.reader.execution(self.namespace, execution_id)
         if row is None:
             raise NotFound(
-                f"there is no execution {execution_id!r} in namespace {self.namespace!r} of {self.url}: "
+                f"there is no execution {execution_id!r} in namespace {self.namespace!r} of {shown(self.url)}: "
                 "`raywf ls` lists those that are there"
             )
         return row
@@ -145,7 +154,9 @@ class Readings:
         if found is None:
             row = await self.reader.definition(hash_)
             if row is None:
-                raise NotFound(f"the definition {hash_} is not in {self.url}: the store is damaged or incomplete")
+                raise NotFound(
+                    f"the definition {hash_} is not in {shown(self.url)}: the store is damaged or incomplete"
+                )
             found = self._definitions[hash_] = WorkflowDefinition.from_json(row.body)
         return found
 
@@ -223,7 +234,7 @@ class Readings:
                 raise InvalidInput(f"there are several aggregators, so name one: {', '.join(known)}")
             if not known:
                 raise NotFound(
-                    f"there is no aggregator in namespace {self.namespace!r} of {self.url}: the first "
+                    f"there is no aggregator in namespace {self.namespace!r} of {shown(self.url)}: the first "
                     "`engine.aggregator(NAME).merge(…)` makes one"
                 )
             name = known[0]

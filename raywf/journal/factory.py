@@ -4,22 +4,26 @@
 ``sqlite:///relative/path``    a file, from the working directory
 ``sqlite:////absolute/path``   a file
 ``memory://name``              this process only, for tests
-``postgresql://…``             its place; not built yet
+``postgresql://…``             a schema of a PostgreSQL database, for many hosts
 =============================  ================================================
+
+A file is opened at once; a server is connected to by the first call, so its errors come from there.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import unquote
 
+from raywf.config import shown
 from raywf.errors import StoreUnavailable
+from raywf.journal.addresses import take_apart
 from raywf.journal.memory import MemoryJournal
 from raywf.ports import Clock, Inbox, Journal, Reader
 
-_KNOWN = "a store is sqlite:///relative/path, sqlite:////absolute/path or memory://name"
+_KNOWN = "a store is sqlite:///relative/path, sqlite:////absolute/path, postgresql://user:password@host/database or memory://name"
 
 
 class ReadingInbox(Reader, Inbox, Protocol):
@@ -36,9 +40,21 @@ def open_journal(url: str, *, clock: Clock | None = None, store_id: str | None =
     scheme, place = parse(url)
     if scheme == "memory":
         return MemoryJournal(place, clock=clock)
+    if scheme == "postgresql":  # its leases follow the server's clock, which all hosts share
+        journal: Journal = _postgres().PostgresJournal(place, store_id=store_id)
+        return journal
     from raywf.journal.sqlite import SqliteJournal
 
     return SqliteJournal(Path(place), clock=clock, store_id=store_id)
+
+
+async def make(url: str) -> None:
+    """Make the store unless it is there, and find out now what is wrong with it. Raises ``StoreUnavailable``."""
+    journal = open_journal(url)
+    try:
+        await journal.facts()
+    finally:
+        await journal.close()
 
 
 def open_inbox(url: str) -> ReadingInbox:
@@ -46,6 +62,9 @@ def open_inbox(url: str) -> ReadingInbox:
     scheme, place = parse(url)
     if scheme == "memory":
         return MemoryJournal(place, create=False)
+    if scheme == "postgresql":
+        inbox: ReadingInbox = _postgres().PostgresInbox(place)
+        return inbox
     from raywf.journal.sqlite import SqliteInbox
 
     return SqliteInbox(Path(place))
@@ -56,13 +75,16 @@ def open_reader(url: str) -> Reader:
     scheme, place = parse(url)
     if scheme == "memory":
         return MemoryJournal(place, create=False)
+    if scheme == "postgresql":
+        reader: Reader = _postgres().PostgresReader(place)
+        return reader
     from raywf.journal.sqlite import SqliteReader
 
     return SqliteReader(Path(place))
 
 
 def parse(url: str) -> tuple[str, str]:
-    """(scheme, place). SQLite's place is an absolute path, memory's a name."""
+    """(scheme, place). SQLite's place is an absolute path, memory's a name, PostgreSQL's the URL itself."""
     scheme, colon, rest = url.partition("://")
     match scheme:
         case "memory" if colon:
@@ -75,11 +97,26 @@ def parse(url: str) -> tuple[str, str]:
                 "sqlite:////absolute/path has four."
             )
         case "postgresql" | "postgres":
-            raise StoreUnavailable(f"store {_without_secret(url)}: PostgreSQL comes with a later release; {_KNOWN}.")
+            if not colon:
+                raise StoreUnavailable(f"store {shown(url)}: the slashes are missing; {_KNOWN}.")
+            take_apart(url)
+            return "postgresql", url
         case _:
-            raise StoreUnavailable(f"store {url!r}: this is not a store's URL; {_KNOWN}.")
+            raise StoreUnavailable(f"store {shown(url)!r}: this is not a store's URL; {_KNOWN}.")
 
 
-def _without_secret(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
+def open_blobs(url: str) -> Any:
+    """Large values of a PostgreSQL store: ``put``, ``get`` and ``close``, from any thread."""
+    return _postgres().PostgresBlobs(parse(url)[1])
+
+
+def _postgres() -> Any:
+    try:
+        import raywf.journal.postgres as postgres
+    except ModuleNotFoundError as error:
+        if error.name != "asyncpg":
+            raise
+        raise StoreUnavailable(
+            "a postgresql:// store needs the package asyncpg, which is not installed here: pip install 'raywf[postgres]'"
+        ) from None
+    return postgres

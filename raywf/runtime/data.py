@@ -30,6 +30,10 @@ class Blobs(Protocol):
         """The bytes of a hash. Raises ``StoreUnavailable``."""
         ...
 
+    def close(self) -> None:
+        """Give back what is held open."""
+        ...
+
 
 def blob_hash(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
@@ -70,6 +74,9 @@ class MemoryBlobs:
             return self._blobs[hash_]
         except KeyError:
             raise StoreUnavailable(f"the large value {hash_} is not in this process: it ended with another") from None
+
+    def close(self) -> None:
+        pass
 
 
 class FileBlobs:
@@ -113,6 +120,9 @@ class FileBlobs:
             ) from error
         self._remember(hash_, data)
         return data
+
+    def close(self) -> None:
+        pass
 
     def _remember(self, hash_: str, data: bytes) -> None:
         if len(data) > self._room // 2 or hash_ in self._cache:

@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from raywf.config import shown
 from raywf.errors import NotConnected, StoreUnavailable
 from raywf.ports import DefinitionRow, OwnerRow
 from raywf.runtime.outbox import Ending
@@ -155,6 +156,6 @@ def _held_by(spec: ActorSpec, owners: Sequence[OwnerRow]) -> str:
     holders = [row for row in owners if row.lane == spec.lane and row.owner != spec.owner]
     who = "; ".join(f"process {row.pid} on {row.host} until {row.expires_at:.0f}" for row in holders) or "another owner"
     return (
-        f"the store {spec.url} is held by {who}: it has one engine at a time. "
+        f"the store {shown(spec.url)} is held by {who}: it has one engine at a time. "
         "Connect to that engine (its Ray's address), or end it first."
     )

@@ -19,6 +19,16 @@ from raywf.journal import open_inbox, open_journal, open_reader
 NOBODY = 65534
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Any]:
+    """One server for the session: ``url``, and ``restart`` where it is ours."""
+    pytest.importorskip("asyncpg")
+    from tests.journal.postgres_server import running
+
+    with running() as server:
+        yield server
+
+
 @pytest.fixture
 def place() -> Iterator[Path]:
     """A folder that any user can reach; ``tmp_path`` is for its owner only."""

@@ -38,7 +38,8 @@ def test_urls() -> None:
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("postgresql://user:secret@host/db", "later release"),
+        ("postgresql://user:secret@host:port/db", "look at its port"),
+        ("postgresql:user:secret@host/db", "not a store's URL"),
         ("sqlite://x.db", "three"),
         ("sqlite:///", "three"),
         ("mysql://x", "not a store's URL"),

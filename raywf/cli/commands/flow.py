@@ -8,6 +8,7 @@ import typer
 
 from raywf.cli.options import AsJson, By, Namespace, Store
 from raywf.cli.place import actor_name, place_of
+from raywf.config import shown
 
 if TYPE_CHECKING:
     from raywf.client.limits import LimitStatus
@@ -62,7 +63,8 @@ def limits(
     elif found:
         say(*(_line(each) for each in found))
     else:
-        say(f"No limits{'' if name is None else f' named {name!r}'} in namespace {place.namespace!r} of {place.store}")
+        named = "" if name is None else f" named {name!r}"
+        say(f"No limits{named} in namespace {place.namespace!r} of {shown(place.store)}")
 
 
 def _rate(text: str | None) -> object:

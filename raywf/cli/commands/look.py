@@ -9,6 +9,7 @@ import typer
 
 from raywf.cli.options import AsJson, Execution, Namespace, Store, Tags
 from raywf.cli.place import Place, place_of
+from raywf.config import shown
 
 if TYPE_CHECKING:
     from raywf.client.reading import Readings
@@ -68,7 +69,7 @@ def ls(
         show_on(console, executions_table(rows, console))  # type: ignore[arg-type]
     else:
         like = " like that" if status or workflow or tags or after else ""
-        note(f"No executions{like} in namespace {place.namespace!r} of {place.store}")
+        note(f"No executions{like} in namespace {place.namespace!r} of {shown(place.store)}")
     if more:
         last = rows[-1].id  # type: ignore[attr-defined]
         note(f"More: {place.command('ls', *_filters(status, workflow, tag, limit), '--after', last)}")

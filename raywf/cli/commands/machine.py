@@ -9,6 +9,7 @@ import typer
 from raywf.cli.exits import ExitCode
 from raywf.cli.options import AsJson, Namespace, Store
 from raywf.cli.place import place_of
+from raywf.config import shown
 
 
 def up(
@@ -67,7 +68,8 @@ def down(store: Store = None, namespace: Namespace = "default") -> None:
         say(f"Ray at {record.address} was gone already: its record has been removed")
     if still_open:
         noun = "execution stays" if still_open == 1 else "executions stay"
-        say(f"{still_open} {noun} open in {place.store}: the next engine goes on with {'it' if still_open == 1 else 'them'}")  # fmt: skip
+        them = "it" if still_open == 1 else "them"
+        say(f"{still_open} {noun} open in {shown(place.store)}: the next engine goes on with {them}")
 
 
 def doctor(as_json: AsJson = False, store: Store = None, namespace: Namespace = "default") -> None:

@@ -1,0 +1,68 @@
+"""Reading, and sending commands, with or without an engine. Makes and migrates nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from raywf.core.admission import rule_data
+from raywf.journal.postgres import rows
+from raywf.journal.postgres.link import Link
+from raywf.journal.postgres.reader import PostgresReader
+from raywf.ports import Clock, InboxRow, LimitRow, ScheduleRow
+
+T = TypeVar("T")
+
+
+class PostgresInbox(PostgresReader):
+    """What a client needs: to look, and to send commands. Two connections, so that a long look holds no command up."""
+
+    def __init__(self, url: str, *, clock: Clock | None = None) -> None:
+        super().__init__(url, clock=clock)
+        self._writing = Link(url, self._prepare)
+
+    async def _change(self, work: Callable[[Any], Awaitable[T]]) -> T:
+        return await self._writing.run(work, "BEGIN")
+
+    async def _write(self, sql: str, *asked: Any) -> int:
+        return rows.count(await self._writing.run(lambda db: db.execute(sql, *asked)))
+
+    async def close(self) -> None:
+        await super().close()
+        await self._writing.close()
+
+    async def send(self, row: InboxRow) -> bool:
+        async def write(db: Any) -> bool:
+            # One sender at a time: an id that becomes visible after a greater one would be passed over by ``inbox``.
+            await db.execute("SELECT pg_advisory_xact_lock(hashtext($1), hashtext($2))", self._schema, row.lane)
+            sql = f"""INSERT INTO inbox ({rows.INBOX.partition(", ")[2]}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+                ON CONFLICT (namespace, execution, command_id) DO NOTHING"""
+            return rows.count(await db.execute(sql, *row[1:])) == 1
+
+        return await self._change(write)
+
+    async def set_limit(self, row: LimitRow) -> None:
+        await self._change(lambda db: set_limit(db, row))
+
+    async def drop_limit(self, namespace: str, name: str) -> bool:
+        return await self._write("DELETE FROM limits WHERE namespace = $1 AND name = $2", namespace, name) == 1
+
+    async def put_schedule(self, row: ScheduleRow) -> None:
+        await self._write(
+            f"""INSERT INTO schedules ({rows.SCHEDULE}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+            ON CONFLICT (namespace, id) DO UPDATE SET lane = excluded.lane, shard = excluded.shard,
+            spec = excluded.spec, next_at = excluded.next_at, paused = excluded.paused, last = excluded.last""",
+            *row._replace(spec=row.spec.decode()),  # type: ignore[arg-type]
+        )
+
+    async def drop_schedule(self, namespace: str, id: str) -> bool:
+        return await self._write("DELETE FROM schedules WHERE namespace = $1 AND id = $2", namespace, id) == 1
+
+
+async def set_limit(db: Any, row: LimitRow) -> None:
+    await db.execute(
+        """INSERT INTO limits VALUES ($1, $2, $3, $4)
+        ON CONFLICT (namespace, name) DO UPDATE SET rule = excluded.rule, by = excluded.by""",
+        *(row.namespace, row.name, json.dumps(rule_data(row.rule)), row.by),
+    )
