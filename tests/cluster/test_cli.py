@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,7 @@ class Shell:
 
     def __init__(self, place: Path) -> None:
         self.place = place
+        self.started: list[subprocess.Popen[str]] = []
         (place / "flows.py").write_text(textwrap.dedent(FLOWS))
         self.env = {
             **os.environ,
@@ -60,7 +62,7 @@ class Shell:
         }
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        running = subprocess.Popen(
             [sys.executable, "-P", "-m", "raywf", *words],
             cwd=self.place,
             env=self.env,
@@ -71,6 +73,8 @@ class Shell:
             # Tests that run in a shell's background have inherited an ignored SIGINT.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
+        self.started.append(running)
+        return running
 
     def raywf(self, *words: str) -> tuple[int, str, str]:
         """Exit code, stdout, stderr."""
@@ -80,8 +84,13 @@ class Shell:
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Shell:
-    return Shell(tmp_path)
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    shell = Shell(tmp_path)
+    yield shell
+    for started in shell.started:  # a test that failed has left its command running, and that command its Ray
+        if started.poll() is None:
+            started.kill()
+            started.communicate()
 
 
 def test_run_approve_and_go_on_each_in_a_process_and_a_ray_of_its_own(shell: Shell) -> None:
