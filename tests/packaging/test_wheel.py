@@ -102,7 +102,14 @@ def test_the_metadata_says_what_pyproject_says(built: tuple[Path, Path]) -> None
     assert (metadata["Name"], metadata["Version"]) == ("raywf", PROJECT["version"])
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == "<3.14,>=3.11"
-    assert set(metadata.get_all("Provides-Extra") or []) == {"demo", "cluster", "test", "dev"}
+    assert set(metadata.get_all("Provides-Extra") or []) == {
+        "aggregation",
+        "cluster",
+        "demo",
+        "dev",
+        "postgres",
+        "test",
+    }
 
 
 @pytest.fixture(scope="module")
