@@ -57,7 +57,7 @@ def _open_row(host: Host, live: Live, task: int, item: int | None, definition: D
     plan = host.plan_of(definition.hash)
     now = host.clock.now()
     row = parent._replace(
-        key=host.new_key(),
+        key=host.new_key(parent.shard),
         id=child_id(live.id, address(live, task, item)),
         workflow=plan.workflow,
         version=plan.version,

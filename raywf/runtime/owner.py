@@ -395,7 +395,7 @@ class Owner:
     def _open(self, request: SubmitRequest) -> Live:
         definition = self.definitions.row(request.definition)
         row = ExecutionRow(
-            key=self.host.new_key(),
+            key=self.host.new_key(shard_of(request.id)),
             id=request.id,
             namespace=self.namespace,
             lane=self.me.lane,
