@@ -8,12 +8,13 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from raywf.config import Settings, command_name
+from raywf.config import Settings, command_name, shown
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """``flags`` is what a next command must repeat: nothing where environment and defaults lead here anyway."""
+    """``flags`` is what a next command must repeat: nothing where environment and defaults lead here anyway, and never a
+    password, which whoever copies the command has typed before."""
 
     store: str
     namespace: str
@@ -28,7 +29,7 @@ def place_of(store: str | None, namespace: str, env: Mapping[str, str] | None = 
     """The place that the options name. Raises ``InvalidInput`` for settings that cannot be."""
     env = os.environ if env is None else env
     usual, chosen = Settings.from_env(env).store, Settings.from_env(env, store).store
-    flags = "" if chosen == usual else f" --store {shlex.quote(chosen)}"
+    flags = "" if chosen == usual else f" --store {shlex.quote(shown(chosen))}"
     if namespace != (env.get("RAYWF_NAMESPACE") or "default"):
         flags += f" --namespace {shlex.quote(namespace)}"
     return Place(chosen, namespace, flags)

@@ -53,8 +53,8 @@ def test_a_program_runs_on_a_server(shared_ray: str, store: str, capsys: pytest.
         again = engine.get("asleep")
         again.signal("go", 21)
         assert again.result(20) == 42
-    for command in (["doctor"], ["ls"], ["ls", "nothing-like-this"]):
-        assert main([*command, "--store", store]) in (0, 1)
+    for command, exits in ((["doctor"], (0, 1)), (["ls"], (0,)), (["show", "nothing-like-this"], (3,))):
+        assert main([*command, "--store", store]) in exits
     said = capsys.readouterr()
     assert "asyncpg" in said.out
     assert "s3cret" not in said.out + said.err
