@@ -15,6 +15,7 @@ from raywf.core.timers import Timers
 from raywf.errors import StoreUnavailable
 from raywf.journal import memory
 from raywf.journal.group_commit import GroupCommit
+from raywf.runtime import children, host
 from raywf.runtime.host import Host, address
 from raywf.runtime.leases import LeaseKeeper
 from raywf.runtime.owner import Owner
@@ -206,7 +207,7 @@ def _() -> list[Change]:
 
 @plant("a child that runs is started again")
 def _() -> list[Change]:
-    return [(Host, "_start_child", Host._open_child)]
+    return [(host, "start_child", children.open_child)]
 
 
 @plant("children are not cancelled with their parent")

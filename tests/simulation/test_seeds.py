@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from raywf.core import codec
 from raywf.testing import simulate as command
 from raywf.testing.simulation import faults
 from raywf.testing.simulation.catalogue import CASES
@@ -75,13 +77,30 @@ def test_faults_are_data() -> None:
 
 
 def crash_points(name: str) -> list[Scenario]:
-    """An owner that dies in each commit of a workflow in turn, before and after it is written, and between them."""
+    """An owner that dies in each commit of a workflow in turn, before it is written and after (so before its effects
+    leave); and between commits, when effects have left and their outcomes have not come."""
     calm = simulate(Scenario(7, (name,)))
-    return [
-        Scenario(7, (name,), (faults.Fault("kill-at-commit", 0.05, "owner", how=number, written=written),))
+    deaths = [
+        faults.Fault("kill-at-commit", 0.0, "owner", how=number, written=written)
         for number in range(1, calm.commits + 1)
         for written in (False, True)
     ]
+    deaths += [faults.Fault("kill-at-step", at, "owner", how=how) for at in (0.02, 0.3, 1.7) for how in range(1, 12, 2)]
+    return [Scenario(7, (name,), (death,)) for death in deaths]
+
+
+def test_every_kind_of_event_is_in_some_history() -> None:
+    """So that there is a crash before and after each of them."""
+    seen = Counter[str]()
+    for name in CASES:
+        for scenario in (Scenario(7, (name,)), *crash_points(name)[-3:]):
+            seen += simulate(scenario).kinds
+    assert set(codec_kinds()) - set(seen) <= {"doubt_resolved", "result_failed"}
+
+
+def codec_kinds() -> set[str]:
+    """The event kinds of the stored form."""
+    return {kind for kind in (*codec._READERS, *codec._VALUES) if "@" not in kind}
 
 
 @pytest.mark.parametrize("name", CASES)

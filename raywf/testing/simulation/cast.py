@@ -56,6 +56,7 @@ class Stage:
         self.services: dict[Process, SimulatedActor] = {}
         self.workers: list[Process] = []
         self.supervisor: Process | None = None
+        self.first_dies_at: tuple[int, bool] | None = None
         self._numbers = itertools.count(1)
         judge.live_of = self._live
 
@@ -72,6 +73,8 @@ class Stage:
         """A workflow actor in a process of its own; with several hosts they are spread."""
         process = self.process("owner", self.hosts[spec.index % len(self.hosts)])
         self.owners[spec.index] = process
+        if self.first_dies_at is not None:
+            self.disk.die_at[process.name], self.first_dies_at = self.first_dies_at, None
         service = self.services[process] = SimulatedActor(spec, self, process)
         return Actor(self.network, spec.name, process, service)
 

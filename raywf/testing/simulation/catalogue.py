@@ -333,6 +333,101 @@ def everything(x: int) -> Any:
     return single(b), raywf.sleep(0.5, c), add.map(plain(x))
 
 
+@raywf.workflow
+def loops(x: int) -> Any:
+    return raywf.loop(lambda state: add(state, 2), x, until=lambda state: state > 10)
+
+
+@raywf.workflow
+def loops_within(x: int) -> Any:
+    def body(outer: Any) -> Any:
+        return raywf.loop(lambda inner: brief(inner), outer, until=lambda inner: inner > 4)
+
+    return raywf.loop(lambda state: flaky(add(body(state))), x, until=lambda state: state > 7)
+
+
+@raywf.workflow
+def loop_over_its_limit(x: int) -> Any:
+    return raywf.loop(lambda state: slow(state), x, until=lambda state: state > 10, max_iterations=2)
+
+
+@raywf.task
+async def goes_on(a: int, rounds: int = 2) -> int:
+    begin()
+    return a if rounds == 0 else raywf.continuation(goes_on, a, rounds=rounds - 1)
+
+
+@raywf.task
+def hands_over(a: int) -> int:
+    begin()
+    return raywf.continuation(diamond, a)  # type: ignore[no-any-return]
+
+
+@raywf.workflow
+def continued(x: int) -> Any:
+    return add(goes_on(x)), hands_over(x)
+
+
+@raywf.task(retry=raywf.Retry(max_attempts=3, initial=0.2))
+async def give_back(a: int) -> None:
+    begin()
+    if fails(1):
+        raise ValueError("not yet")
+
+
+@raywf.task
+def drop(a: Any) -> None:
+    begin()
+
+
+@raywf.workflow
+def saga(x: int) -> Any:
+    a = add.with_options(compensate=give_back)(x)
+    b = add.with_options(compensate=drop, id="b").map(plain(x))
+    slow.with_options(compensate=drop)(a)
+    return broken(b[0])
+
+
+@raywf.workflow
+def saga_over_children(x: int) -> Any:
+    return saga(add.with_options(compensate=give_back)(x))
+
+
+@raywf.workflow
+def saga_to_cancel(x: int) -> Any:
+    return endless(add.with_options(compensate=give_back)(slow.with_options(compensate=drop)(x)))
+
+
+@raywf.task(effect="at_most_once", in_doubt="fail")
+async def once(a: int) -> int:
+    begin()
+    await asyncio.sleep(0.5)
+    return a
+
+
+@raywf.task(effect="at_most_once", in_doubt="fail", runs_on="ray")
+async def once_far_away(a: int) -> int:
+    begin()
+    await asyncio.sleep(0.5)
+    return a
+
+
+@raywf.workflow
+def at_most_once(x: int) -> Any:
+    return add(once(x)), once_far_away(x)
+
+
+@raywf.workflow
+def paused(x: int) -> Any:
+    return add(slow(add(x))), diamond(x), raywf.sleep(2.0, x)
+
+
+@raywf.workflow
+def limited(x: int) -> Any:
+    one_at_a_time = raywf.Limit("simulated", concurrency=1)
+    return brief.with_options(limits=[one_at_a_time]).map([x, 4, 5]), add(x)
+
+
 Command = tuple[float, str, Mapping[str, Any]]
 """Seconds after the submit, the kind, and the body as the inbox has it."""
 
@@ -359,6 +454,7 @@ _CALM = (
     threads, retried, retried_fan_out, out_of_attempts, sleeping, sleeping_side_by_side, signal_in_vain, signal_too_late,
     nobody_approves, parent, grandparent, children_that_take_time, child_that_waits, failing, child_fails,
     sibling_of_a_child_fails, item_fails, timing_out, timed_out, on_ray, ray_fan_out, ray_takes_time,
+    loops, loops_within, loop_over_its_limit, continued, saga, saga_over_children,
 )  # fmt: skip
 
 CASES: dict[str, Case] = {
@@ -374,6 +470,14 @@ CASES: dict[str, Case] = {
     "parents_cancelled_or_not": Case(children_that_take_time, ((1.6, "cancel", {"reason": "enough"}),), may=_ANY),
     "deadline": Case(endless, deadline_s=3.0),
     "deadline_or_not": Case(children_that_take_time, deadline_s=3.02, may=_ANY),
+    "saga_cancelled": Case(saga_to_cancel, ((2.0, "cancel", {"reason": "enough"}),)),
+    "saga_cancelled_or_not": Case(
+        saga, ((1.5, "cancel", {"reason": "enough"}),), may=frozenset({"failed", "cancelled"})
+    ),
+    "at_most_once": Case(at_most_once, may=frozenset({"failed"})),
+    "paused": Case(paused, ((0.5, "pause", {"reason": "wait"}), (3.0, "resume", {}))),
+    "paused_and_cancelled": Case(paused, ((0.5, "pause", {}), (2.0, "cancel", {"reason": "enough"})), may=_ANY),
+    "limited": Case(limited),
     "everything": Case(everything, (_go(0.4, "1"),)),
 }
 """By name. Whatever is added here is tried by every seed and at every crash point."""

@@ -14,12 +14,12 @@ from typing import Any
 from raywf.core import events as ev
 from raywf.core.codec import from_record
 from raywf.core.execution import IllegalTransition, evolve, initial, is_current, task_at
-from raywf.core.ids import split_address
-from raywf.core.plan import Plan
-from raywf.core.state import ExecutionState, TaskStatus
+from raywf.core.ids import split_address, split_passes
+from raywf.core.state import ExecutionState, TaskStatus, passes_of
 from raywf.definition.context import TaskContext
 from raywf.journal.memory import MemoryStore
 from raywf.ports import Batch, EventRow, OwnerRow
+from raywf.runtime.definitions import Definitions
 from raywf.testing.simulation.loop import EPOCH, Process, World
 from raywf.testing.simulation.outside import Deed, Outside
 from raywf.testing.simulation.store import Watch
@@ -42,11 +42,11 @@ class Violation(Exception):
 class Judge(Watch):
     """Looks on. The first violation is kept in ``violation`` and ends the run."""
 
-    def __init__(self, world: World, store: MemoryStore, outside: Outside, plan_of: Callable[[str], Plan]) -> None:
+    def __init__(self, world: World, store: MemoryStore, outside: Outside, definitions: Definitions) -> None:
         self.world = world
         self.store = store
         self.outside = outside
-        self.plan_of = plan_of
+        self.definitions = definitions
         self.violation: Violation | None = None
         self.states: dict[int, tuple[ExecutionState, int]] = {}
         self.held: dict[tuple[str, int, int], str] = {}
@@ -84,10 +84,12 @@ class Judge(Watch):
             now = self.store.leases.get((batch.lane, shard))
             if now != (batch.owner, epoch):
                 self.fail("one owner", f"{batch.owner} wrote to shard {shard} under epoch {epoch}, and it is {now}")
+        for definition in batch.definitions:
+            self.definitions.add(definition)
         for row in batch.opened:
             if row.key in self.states:
                 self.fail("executions start once", f"{row.id} was opened twice")
-            self.states[row.key] = (initial(self.plan_of(row.definition)), 0)
+            self.states[row.key] = (initial(self.definitions.plan(row.definition)), 0)
             self._check_parent(row.id, row.parent)
         for event in batch.events:
             self._event(process, event)
@@ -118,6 +120,8 @@ class Judge(Watch):
             self.fail("histories have no gaps", f"event {row.seq} of {row.key} follows event {seq}")
         if isinstance(event, ev.TimerFired):
             self._timer(process, state, row, event)
+        if isinstance(event, ev.ResumeRequested):
+            self.taken_up_at = self.world.now  # what fell due during a pause fires now
         if isinstance(event, ev.DeadlineExceeded) and row.at < event.deadline - 1e-6:
             self.fail("timers are not early", f"a deadline was {event.deadline - row.at:.3f} s early")
         if isinstance(event, ev.SignalReceived | ev.ApprovalDecided) and event.id in state.seen:
@@ -128,8 +132,8 @@ class Judge(Watch):
             self.fail("histories fold", f"{self._name(row.key)}, event {row.seq}: {error}")
 
     def _timer(self, process: Process, state: ExecutionState, row: EventRow, event: ev.TimerFired) -> None:
-        name, item = (event.task, None) if event.task in state.plan.index else split_address(event.task)
-        due = task_at(state, state.plan.index[name], item).due_at
+        task, item, _ = _place(state, event.task)
+        due = task_at(state, task, item).due_at
         if due is None:
             return
         if row.at < due - 1e-6:
@@ -177,18 +181,24 @@ class Judge(Watch):
             self.fail("events before effects", f"{what} began and its execution is not in the store")
             return
         row, state = self.store.executions[key], self.states[key][0]
-        name, item = (here.task_id, None) if here.task_id in state.plan.index else split_address(here.task_id)
-        current = None if state.tasks[state.plan.index[name]].status is TaskStatus.PENDING else state
+        task, item, passes = _place(state, here.task_id)
+        if state.plan.nodes[task].options.effect == "at_most_once":
+            self._check_once(here, what)
         if self._may_be_a_ghost(row.lane, row.shard):
             return
-        if current is None:
-            self.fail("events before effects", f"{what} began, and on disk its needs are not met")
+        if passes != passes_of(state, task) or state.tasks[task].status is TaskStatus.PENDING:
+            self.fail("events before effects", f"{what} began, and on disk its turn has not come, or is over")
             return
-        now = task_at(state, state.plan.index[name], item)
+        now = task_at(state, task, item)
         if now.status is TaskStatus.COMPLETED:
             self.fail("no committed result is computed again", f"{what} began, and its result is on disk")
-        elif not is_current(state, state.plan.index[name], item, here.attempt):
+        elif not is_current(state, task, item, here.attempt, passes):
             self.fail("events before effects", f"{what} began, and on disk it is {now.status}, attempt {now.attempt}")
+
+    def _check_once(self, here: TaskContext, what: str) -> None:
+        before = [deed for deed in self.outside.deeds[:-1] if deed.key == here.idempotency_key]
+        if before:
+            self.fail("at most once", f"{what} began, and attempt {before[0].attempt} had begun before")
 
     def _may_be_a_ghost(self, lane: str, shard: int) -> bool:
         """Whether whoever runs this was woken, or lost its shard, a moment ago, and had decided before."""
@@ -252,3 +262,10 @@ class Judge(Watch):
 
     def _name(self, key: int) -> str:
         return self.store.executions[key].id
+
+
+def _place(state: ExecutionState, address: str) -> tuple[int, int | None, tuple[int, ...]]:
+    """The task of an address, the item, and the passes of the loops around it."""
+    name, item = (address, None) if address in state.plan.index else split_address(address)
+    name, passes = split_passes(name)
+    return state.plan.index[name], item, passes

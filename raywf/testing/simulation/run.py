@@ -86,7 +86,7 @@ class _Run:
         self.network = Network(world, random.choice((0.0005, 0.002, 0.02)))
         self.outside = outside.Outside()
         outside.enter(self.outside)
-        self.judge = Judge(world, self.store, self.outside, _plans().plan)
+        self.judge = Judge(world, self.store, self.outside, _plans())
         self.stage = Stage(world, self.disk, self.network, self.judge, self.hosts)
         self.judge.clocks_are_right = not any(fault.kind == "clock-jump" for fault in scenario.faults)
         last = max((fault.at + fault.lasts + _aftermath_s(fault) for fault in scenario.faults), default=0.0)
@@ -226,6 +226,8 @@ class _Run:
             case "clock-jump":
                 for host in self.hosts:
                     host.ahead += fault.how if host.name == fault.whom else 0.0
+            case "kill-at-commit" if not self.stage.owners:
+                self.stage.first_dies_at = (int(fault.how), fault.written)
             case "kill-all":
                 for process in list(self.world.processes):
                     if process.alive:
@@ -264,8 +266,10 @@ def _aftermath_s(fault: Fault) -> float:
     match fault.kind:
         case "slow-disk":
             return 20.0
-        case "full-disk" | "lost-commit-replies" | "cut-store":
+        case "full-disk" | "cut-store":
             return 6.0
+        case "lost-commit-replies":
+            return 12.0
         case _:
             return 2.0
 
