@@ -32,6 +32,9 @@ from raywf.runtime.worker import Chunk, Item
 log = logging.getLogger("raywf.chunks")
 _DATAREF = re.compile(rb'"\$t":"dataref","hash":"([0-9a-f]{64})"')
 _HOT = 32
+MAX_UNBEGUN = 3
+"""Calls that may die before they begin anything, until that counts as a loss of their tasks: code that ends its process
+when it is imported must not be sent for ever."""
 LOOK_S = 5.0
 """How often it is looked whether the cluster has got what a Ray task asks for."""
 
@@ -57,8 +60,9 @@ class Transport(Protocol):
         """What the Ray task returned. Raises ``WorkerDied`` with a reason in words."""
         ...
 
-    async def notes(self, path: Path) -> Progress | None:
-        """The notes of a chunk, from whichever node has them."""
+    async def notes(self, path: Path, sent_at: float) -> Progress | None:
+        """The notes of a chunk that was sent at ``sent_at`` (monotonic), from whichever node has them. Without any:
+        empty ones where that means that nothing of it began, None where a node that may have had them is gone."""
         ...
 
     def cancel(self, ref: Any) -> None: ...
@@ -88,10 +92,11 @@ def is_demanding(options: TaskOptions) -> bool:
 
 
 class _Flight:
-    __slots__ = ("calls", "kind", "number", "ref", "settled")
+    __slots__ = ("calls", "kind", "number", "ref", "sent_at", "settled")
 
-    def __init__(self, kind: _Kind, calls: list[RemoteCall], number: int) -> None:
+    def __init__(self, kind: _Kind, calls: list[RemoteCall], number: int, sent_at: float) -> None:
         self.kind = kind
+        self.sent_at = sent_at
         self.calls = calls
         self.number = number
         self.ref: Any = None
@@ -179,7 +184,7 @@ class ChunkDispatcher:
                 )
 
     def _send(self, kind: _Kind, calls: list[RemoteCall]) -> None:
-        flight = _Flight(kind, calls, next(self._numbers))
+        flight = _Flight(kind, calls, next(self._numbers), self.host.clock.monotonic())
         hot = self._hot_values(calls)
         chunk = Chunk(
             bundle=self.bundle,
@@ -269,14 +274,16 @@ class ChunkDispatcher:
     async def _crashed(self, flight: _Flight, reason: str) -> None:
         """The worker died: results in its notes count, the task it was in is lost, the rest never began."""
         try:
-            progress = await self.transport.notes(spool_path(self.owner, flight.number))
+            progress = await self.transport.notes(spool_path(self.owner, flight.number), flight.sent_at)
         except Exception:
             log.exception("the notes of a dead worker could not be fetched: all its tasks count as lost")
             progress = None
+        stillborn = progress is not None and not progress.outcomes and progress.running is None
         for index, call in enumerate(flight.calls):
+            call.unbegun = call.unbegun + 1 if stillborn else 0
             if progress is not None and index in progress.outcomes:
                 self._report(call, progress.outcomes[index])
-            elif progress is None or progress.running == index:
+            elif progress is None or progress.running == index or call.unbegun >= MAX_UNBEGUN:
                 self._lost(call, progress, reason)
             else:
                 self._queue_again(call)
@@ -286,7 +293,12 @@ class ChunkDispatcher:
         timeout = call.node.options.timeout
         if call.state is None:  # it was cancelled: its end is what we asked for
             self.host.ended(live, task, call.item, call.attempt, None, call.at)
-        elif progress is not None and timeout is not None and self.host.clock.now() - progress.running_since >= timeout:
+        elif (
+            progress is not None
+            and progress.running is not None
+            and timeout is not None
+            and self.host.clock.now() - progress.running_since >= timeout
+        ):
             where = address(live, task, call.item)
             message = f"{where} ran longer than its timeout of {timeout:g} s"
             failure = Failure("TimeoutError", message, progress.last_words, call.attempt)

@@ -261,6 +261,8 @@ class RayTransport:
         self._cpus = 0.0
         self._asked_at = 0.0
         self._options: dict[TaskOptions, Any] = {}
+        self._gone: dict[str, float] = {}
+        """Nodes that have died, and when that was first seen."""
 
     def cpus(self) -> float:
         """CPUs in the cluster, asked at most every 5 seconds."""
@@ -268,7 +270,14 @@ class RayTransport:
         if not self._cpus or now - self._asked_at > 5:
             self._cpus = float(ray.cluster_resources().get("CPU", 1.0)) or 1.0
             self._asked_at = now
+            self._see_who_is_gone()
         return self._cpus
+
+    def _see_who_is_gone(self) -> None:
+        now = time.monotonic()
+        for node in ray.nodes():
+            if not node["Alive"]:
+                self._gone.setdefault(node["NodeID"], now)
 
     def nodes(self) -> list[dict[str, float]]:
         return node_resources()
@@ -293,11 +302,11 @@ class RayTransport:
             raise WorkerDied(_in_a_line(error)) from None
         return seconds, outcomes
 
-    async def notes(self, path: Path) -> Progress | None:
+    async def notes(self, path: Path, sent_at: float) -> Progress | None:
         found = read_spool(path)
         if found is not None:
             return found
-        here = this_node()
+        here, silent = this_node(), False
         for node in alive_nodes():
             if node != here:
                 strategy = NodeAffinitySchedulingStrategy(node, soft=False)
@@ -305,10 +314,14 @@ class RayTransport:
                 try:
                     found = await asyncio.wait_for(asyncio.wrap_future(ref.future()), 10)
                 except (RayError, TimeoutError):
+                    silent = True
                     continue
                 if found is not None:
                     return found
-        return None
+        self._see_who_is_gone()
+        if silent or any(seen >= sent_at for seen in self._gone.values()):
+            return None
+        return Progress()  # a worker makes its notes before it begins: this one had not begun
 
     def cancel(self, ref: Any) -> None:
         ray.cancel(ref, force=True)

@@ -49,6 +49,7 @@ class RemoteCall:
         "node",
         "queued_at",
         "state",
+        "unbegun",
     )
 
     def __init__(self, live: Live, node: Node, effect: StartAttempt, function: FunctionRef) -> None:
@@ -65,6 +66,7 @@ class RemoteCall:
         self.begun = False
         self.queued_at = 0.0
         self.state: Any = None
+        self.unbegun = 0  # calls that died before they began anything
 
 
 class Dispatcher(Protocol):

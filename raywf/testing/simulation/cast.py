@@ -268,7 +268,7 @@ class Workers:
     async def result(self, ref: Any) -> tuple[float, list[Any]]:
         return await ref[1]  # type: ignore[no-any-return]
 
-    async def notes(self, path: Path) -> Progress | None:
+    async def notes(self, path: Path, sent_at: float) -> Progress | None:
         return self._notes.get(path)
 
     def cancel(self, ref: Any) -> None:

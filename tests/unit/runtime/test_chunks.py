@@ -20,7 +20,7 @@ from raywf.definition import values
 from raywf.errors import StoreUnavailable
 from raywf.runtime import chunks
 from raywf.runtime.bundle import Bundle
-from raywf.runtime.chunks import ChunkDispatcher, Transport, WorkerDied
+from raywf.runtime.chunks import MAX_UNBEGUN, ChunkDispatcher, Transport, WorkerDied
 from raywf.runtime.clock import SystemClock
 from raywf.runtime.code import Code
 from raywf.runtime.data import MemoryBlobs, pack
@@ -87,7 +87,7 @@ class FakeRay:
     async def result(self, ref: Any) -> tuple[float, list[Any]]:
         return await cast(Sent, ref).future
 
-    async def notes(self, path: Path) -> Progress | None:
+    async def notes(self, path: Path, sent_at: float) -> Progress | None:
         number = int(path.name.rpartition("-")[2])
         return self.calls[number - 1].progress
 
@@ -283,13 +283,33 @@ async def test_notes_that_cannot_be_fetched_are_no_notes(monkeypatch: pytest.Mon
     bench = Bench()
     sent, _ = await flying(bench)
 
-    async def refuse(path: Path) -> None:
+    async def refuse(path: Path, sent_at: float) -> None:
         raise OSError("the node is gone")
 
     monkeypatch.setattr(bench.ray, "notes", refuse)
     sent.die(Progress())
     await turns()
     assert bench.host.told == [(f"t{number}", "lost: it was killed") for number in range(5)]
+
+
+async def test_a_worker_that_died_before_its_first_task_took_nobody_along() -> None:
+    bench = Bench()
+    sent, _ = await flying(bench)
+    sent.die(Progress())
+    await turns()
+    assert bench.host.told == []
+    assert {name for call in bench.ray.calls[1:] for name in call.names} >= set(sent.names), "they are sent again"
+
+
+async def test_workers_that_always_die_before_their_first_task_do_cost_it_in_the_end() -> None:
+    """As code does that ends its process when it is imported."""
+    bench = Bench()
+    bench.ray.worker = lambda sent: sent.die(Progress())
+    bench.call("t0")
+    for _ in range(MAX_UNBEGUN):
+        await turns()
+    assert bench.host.told == [("t0", "lost: it was killed")]
+    assert len(bench.ray.calls) == MAX_UNBEGUN
 
 
 async def test_a_worker_that_died_between_tasks_took_nobody_along() -> None:
