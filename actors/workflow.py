@@ -21,7 +21,8 @@ from raywf.runtime.chunks import ChunkDispatcher
 from raywf.runtime.clock import SystemClock, SystemEntropy
 from raywf.runtime.code import Code
 from raywf.runtime.data import Blobs, FileBlobs, blob_mark, blob_root
-from raywf.runtime.owner import Owner, Parts
+from raywf.runtime.owner import Owner
+from raywf.runtime.parts import Parts
 from raywf.runtime.ray import RayTransport
 from raywf.runtime.service import Service
 from raywf.runtime.watchdog import LoopWatchdog

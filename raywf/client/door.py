@@ -91,7 +91,7 @@ class ExecutionHandle:
         """
         outcome = self._async._waiting.outcome
         if outcome is not None:  # known already: no need to go through the loop
-            return self._async._engine._settled(self._async.id, outcome)
+            return self._async._engine._results.settled(self._async.id, outcome)
         return self._loop.call(self._async.result(timeout))
 
     def describe(self) -> ExecutionDescription:

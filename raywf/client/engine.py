@@ -10,7 +10,6 @@ import itertools
 import logging
 import os
 import sys
-import weakref
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -20,32 +19,31 @@ from typing import Any
 from raywf.client.aggregators import AsyncAggregator, start_aggregator
 from raywf.client.checks import check_deadline, check_priority, check_tags
 from raywf.client.commands import Commands
-from raywf.client.handle import AsyncExecutionHandle, Waiting
+from raywf.client.handle import AsyncExecutionHandle
 from raywf.client.lane import Lane
 from raywf.client.limits import LimitsOfEngine
 from raywf.client.locate import Place, absolute, locate
 from raywf.client.reading import ExecutionSummary, Readings
+from raywf.client.results import Results
 from raywf.client.why import Explanation, cluster_facts, explain
 from raywf.config import Settings, shown
 from raywf.core.ids import check_execution_id, new_execution_id, shard_of
-from raywf.core.state import CLOSED
 from raywf.definition.inputs import bind_input, bind_many
 from raywf.definition.model import WorkflowDefinition
 from raywf.definition.workflows import Workflow, as_workflow
-from raywf.errors import AlreadyExists, InvalidInput, NotConnected, ResultTimeout, StoreUnavailable
+from raywf.errors import AlreadyExists, InvalidInput, NotConnected, StoreUnavailable
 from raywf.journal.factory import make, open_inbox
 from raywf.ports import DefinitionRow
 from raywf.runtime import ray as adapter
 from raywf.runtime.bundle import Bundle, current_bundle
 from raywf.runtime.clock import SystemClock, SystemEntropy
 from raywf.runtime.definitions import Definitions
-from raywf.runtime.owner import SubmitRequest
+from raywf.runtime.parts import SubmitRequest
 from raywf.runtime.sending import by_value_blobs
 from raywf.runtime.spec import ActorSpec, isolated_execution, lane_of
 from raywf.telemetry import current_trace_id, new_traceparent
 
 log = logging.getLogger("raywf.client")
-RECHECK_S = 5.0
 _CHUNK = 500
 
 
@@ -66,7 +64,7 @@ class AsyncWorkflowEngine(LimitsOfEngine):
         self._entropy = SystemEntropy()
         self._definitions = Definitions()
         self._lanes: dict[str, Lane] = {}
-        self._results: weakref.WeakValueDictionary[str, Waiting] = weakref.WeakValueDictionary()
+        self._results = Results(self._lanes, self._readings, namespace, self._ended)
         self._place: Place | None = None
         self._supervisor: Any = None
         self._read: Readings | None = None
@@ -134,9 +132,9 @@ class AsyncWorkflowEngine(LimitsOfEngine):
             self._supervisor,
             spec,
             definitions=self._definition_rows,
-            ended=self._ended,
-            watched=self._watched,
-            look=self._look,
+            ended=self._results.ended,
+            watched=self._results.watched,
+            look=self._results.look,
             code=lambda: list(self._sent.values()),
             reach=adapter,
             entropy=self._entropy,
@@ -201,9 +199,7 @@ class AsyncWorkflowEngine(LimitsOfEngine):
             else:
                 await self._say_what_goes_on()
         finally:
-            for waiting in list(self._results.values()):
-                if waiting.future is not None and not waiting.future.done():
-                    waiting.future.set_result(None)
+            self._results.wake_all()
             if self._read is not None:
                 await self._read.close()
             await self._leave_ray()
@@ -433,7 +429,7 @@ class AsyncWorkflowEngine(LimitsOfEngine):
                 raise AlreadyExists(_taken(request.id, detail))
             if answer == "closed":
                 closed.append(request.id)
-        await self._look(closed)
+        await self._results.look(closed)
         return handles
 
     async def _refuse_taken(
@@ -463,18 +459,7 @@ class AsyncWorkflowEngine(LimitsOfEngine):
     def _definition_rows(self, hash_: str) -> builtins.list[DefinitionRow]:
         return [self._definitions.row(hash_)]
 
-    # results
-
-    def _waiting_for(self, execution_id: str) -> Waiting:
-        waiting = self._results.get(execution_id)
-        if waiting is None:
-            waiting = self._results[execution_id] = Waiting()
-        return waiting
-
-    def _ended(self, execution_id: str, kind: str, task: str | None, data: bytes | None) -> None:
-        waiting = self._results.get(execution_id)
-        if waiting is not None:
-            waiting.settle(kind, task, data)
+    def _ended(self, execution_id: str) -> None:
         if len(self._lanes) > 1:
             isolated = lane_of(self.namespace, self._bundle.project, execution_id)
             if isolated in self._lanes:  # its actor leaves too
@@ -486,69 +471,6 @@ class AsyncWorkflowEngine(LimitsOfEngine):
             leaving = asyncio.get_running_loop().create_task(lane.close())
             self._leaving.add(leaving)
             leaving.add_done_callback(self._leaving.discard)
-
-    def _watched(self, lane: str) -> builtins.list[str]:
-        """The executions of a lane whose end somebody here still wants to hear of."""
-        return [id_ for id_, waiting in list(self._results.items()) if waiting.outcome is None and waiting.lane == lane]
-
-    async def _look(self, ids: Sequence[str]) -> None:
-        """Read from the store how executions ended that no actor holds any more."""
-        reader = self._readings().reader
-        rows = await reader.existing(self.namespace, ids) if ids else {}
-        closings = await reader.closings([row.key for row in rows.values()]) if rows else {}
-        for id_, row in rows.items():
-            closing = closings.get(row.key)
-            if closing is not None:
-                self._ended(id_, closing.kind, closing.task, closing.data)
-
-    async def _result(self, execution_id: str, waiting: Waiting, timeout: float | None) -> Any:
-        if waiting.outcome is None:
-            self._check_open()
-            if waiting.lane is None:
-                await self._adopt(execution_id, waiting)
-        loop = asyncio.get_running_loop()
-        give_up_at = None if timeout is None else loop.time() + timeout
-        while waiting.outcome is None:
-            self._check_open()
-            if waiting.future is None or waiting.future.done():
-                waiting.future = loop.create_future()
-            left = RECHECK_S if give_up_at is None else min(RECHECK_S, give_up_at - loop.time())
-            if left > 0:
-                await asyncio.wait([waiting.future], timeout=left)
-            if not waiting.is_over:
-                await self._look([execution_id])
-            if not waiting.is_over:
-                await self._raise_if_broken(execution_id, waiting, give_up_at, timeout)
-        return self._settled(execution_id, waiting.outcome)
-
-    def _settled(self, execution_id: str, outcome: tuple[str, str | None, bytes | None]) -> Any:
-        """The result behind an outcome, or the error it stands for. Safe from any thread."""
-        kind, task, data = outcome
-        return self._readings().settle(execution_id, kind, task, data)
-
-    async def _raise_if_broken(
-        self, execution_id: str, waiting: Waiting, give_up_at: float | None, timeout: float | None
-    ) -> None:
-        if give_up_at is not None and asyncio.get_running_loop().time() >= give_up_at:
-            row = await self._readings().row(execution_id)
-            what = f" for {row.waiting_for}" if row.waiting_for else ""
-            raise ResultTimeout(
-                f"execution {execution_id!r} did not end within {timeout:g} s: it is {row.status}{what}. It goes on; "
-                "ask for the result again."
-            )
-        lane = self._lanes.get(waiting.lane or "")
-        if lane is not None and lane.broken is not None:
-            raise lane.broken
-
-    async def _adopt(self, execution_id: str, waiting: Waiting) -> None:
-        """Hear of the end of an execution that this client did not start."""
-        row = await self._readings().row(execution_id)
-        waiting.lane = row.lane
-        if row.status not in CLOSED:
-            lane = self._lanes.get(row.lane)
-            if lane is not None and await lane.watch(execution_id):
-                return
-        await self._look([execution_id])
 
     # aggregators
 

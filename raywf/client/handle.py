@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from raywf.client.reading import ExecutionDescription, HistoryEvent
@@ -10,26 +9,6 @@ from raywf.client.why import Explanation
 
 if TYPE_CHECKING:
     from raywf.client.engine import AsyncWorkflowEngine
-
-
-class Waiting:
-    """How an execution ended, once that is known here."""
-
-    __slots__ = ("__weakref__", "future", "lane", "outcome")
-
-    def __init__(self) -> None:
-        self.outcome: tuple[str, str | None, bytes | None] | None = None
-        self.future: asyncio.Future[None] | None = None
-        self.lane: str | None = None
-
-    @property
-    def is_over(self) -> bool:
-        return self.outcome is not None
-
-    def settle(self, kind: str, task: str | None, data: bytes | None) -> None:
-        self.outcome = (kind, task, data)
-        if self.future is not None and not self.future.done():
-            self.future.set_result(None)
 
 
 class AsyncExecutionHandle:
@@ -40,7 +19,7 @@ class AsyncExecutionHandle:
     def __init__(self, engine: AsyncWorkflowEngine, execution_id: str) -> None:
         self._engine = engine
         self._id = execution_id
-        self._waiting = engine._waiting_for(execution_id)
+        self._waiting = engine._results.of(execution_id)
 
     @property
     def id(self) -> str:
@@ -59,7 +38,7 @@ class AsyncExecutionHandle:
         Raises ``WorkflowFailed``, ``WorkflowCancelled``, or ``ResultTimeout`` after ``timeout`` seconds (the execution
         goes on).
         """
-        return await self._engine._result(self._id, self._waiting, timeout)
+        return await self._engine._results.wait(self._id, self._waiting, timeout)
 
     async def describe(self) -> ExecutionDescription:
         return await self._engine._readings().describe(self._id)

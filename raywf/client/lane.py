@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from raywf.core.ids import shard_of
 from raywf.errors import NotConnected, RaywfError
 from raywf.ports import DefinitionRow, Entropy
-from raywf.runtime.owner import SubmitRequest
+from raywf.runtime.parts import SubmitRequest
 from raywf.runtime.spec import ActorSpec
 
 log = logging.getLogger("raywf.client")

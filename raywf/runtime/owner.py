@@ -8,11 +8,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
-from raywf.config import Settings
 from raywf.core import events as ev
 from raywf.core import snapshot
 from raywf.core.codec import from_record
@@ -25,10 +23,7 @@ from raywf.core.state import CLOSED, TaskStatus, grown_parts
 from raywf.definition.continuation import read_continuation
 from raywf.errors import LeaseLost, NotConnected, StoreUnavailable
 from raywf.ports import (
-    Batch,
-    Clock,
     DefinitionRow,
-    Entropy,
     EventRow,
     ExecutionRow,
     InboxRow,
@@ -37,20 +32,17 @@ from raywf.ports import (
     OwnerRow,
 )
 from raywf.runtime.children import child_outcome, reopen_child
-from raywf.runtime.code import Code
 from raywf.runtime.commands import carry_out
-from raywf.runtime.data import Blobs
 from raywf.runtime.definitions import Definitions
 from raywf.runtime.evaluate import Evaluator
 from raywf.runtime.gate import Gate
-from raywf.runtime.hands import Commits
 from raywf.runtime.host import Host
-from raywf.runtime.leases import Beside, LeaseKeeper, ThreadBeside
+from raywf.runtime.leases import LeaseKeeper
 from raywf.runtime.live import Live, address
 from raywf.runtime.outbox import Outbox
+from raywf.runtime.parts import MeasuredJournal, Parts, SubmitRequest
 from raywf.runtime.sleeping import Sleepers
-from raywf.runtime.work import Dispatcher, LocalWork, ThreadPool
-from raywf.telemetry import Telemetry
+from raywf.runtime.work import LocalWork
 
 log = logging.getLogger("raywf.owner")
 PATIENCE_S = 2.0
@@ -64,75 +56,6 @@ _MAYBE = (
 
 
 NO_TAGS: Mapping[str, str] = {}
-
-
-class SubmitRequest(NamedTuple):
-    """One execution to start. ``fresh``: the id was made just now, so nobody can have used it before. ``traceparent``:
-    only where the caller is in a trace; else it follows from the id."""
-
-    id: str
-    fresh: bool
-    definition: str
-    input: bytes
-    fingerprint: str
-    priority: int
-    deadline: float | None
-    tags: dict[str, str] | None
-    traceparent: str | None
-    by: str | None
-
-
-class CommitBuffer(Commits, Protocol):
-    """The commit buffer, as the owner uses it."""
-
-    @property
-    def waiting_rows(self) -> int:
-        """Rows that are not on disk yet."""
-        ...
-
-    async def drain(self) -> None:
-        """Wait until everything added so far is on disk."""
-        ...
-
-    async def close(self) -> None:
-        """Write what is left, then stop."""
-        ...
-
-
-class CommitBufferFactory(Protocol):
-    """Makes the commit buffer of an owner (``journal.group_commit.GroupCommit``)."""
-
-    def __call__(
-        self,
-        journal: Journal,
-        owner: str,
-        lane: str,
-        epochs: Mapping[int, int],
-        *,
-        rows_per_commit: int,
-        on_lost: Callable[[tuple[int, ...]], None],
-        on_trouble: Callable[[StoreUnavailable | None], None],
-        on_refused: Callable[[tuple[int, ...]], None],
-    ) -> CommitBuffer: ...
-
-
-@dataclass(slots=True)
-class Parts:
-    """What an owner is built from. ``open_journal`` opens the store once more, for whoever keeps the leases
-    ``beside`` the loop (in a thread)."""
-
-    journal: Journal
-    open_journal: Callable[[], Journal]
-    commit_buffer: CommitBufferFactory
-    clock: Clock
-    entropy: Entropy
-    settings: Settings
-    blobs: Blobs
-    threads: ThreadPool
-    telemetry: Telemetry
-    code: Code
-    dispatcher: Dispatcher | None = None
-    beside: Callable[[], Beside] = ThreadBeside
 
 
 class Owner:
@@ -556,23 +479,6 @@ class Owner:
 def _resolve(done: asyncio.Future[None]) -> None:
     if not done.done():
         done.set_result(None)
-
-
-class MeasuredJournal:
-    """A journal whose commits are told to the telemetry."""
-
-    def __init__(self, journal: Journal, telemetry: Telemetry, clock: Clock) -> None:
-        self._journal = journal
-        self._telemetry = telemetry
-        self._clock = clock
-
-    async def commit(self, batch: Batch) -> None:
-        began = self._clock.monotonic()
-        await self._journal.commit(batch)
-        self._telemetry.committed(len(batch.events), self._clock.monotonic() - began)
-
-    async def history(self, key: int, after_seq: int = 0, limit: int | None = None) -> list[EventRow]:
-        return await self._journal.history(key, after_seq, limit)
 
 
 def closing_outcome(row: EventRow) -> bytes | Failure:

@@ -17,7 +17,8 @@ from raywf.config import shown
 from raywf.errors import NotConnected, StoreUnavailable
 from raywf.ports import DefinitionRow, OwnerRow
 from raywf.runtime.outbox import Ending
-from raywf.runtime.owner import Owner, SubmitRequest
+from raywf.runtime.owner import Owner
+from raywf.runtime.parts import SubmitRequest
 from raywf.runtime.spec import ActorSpec
 
 log = logging.getLogger("raywf.service")

@@ -25,7 +25,8 @@ from raywf.runtime.code import Code
 from raywf.runtime.data import MemoryBlobs
 from raywf.runtime.definitions import definition_row
 from raywf.runtime.local import InlineThreads, JumpingLoop, LoopClock
-from raywf.runtime.owner import Owner, Parts, SubmitRequest
+from raywf.runtime.owner import Owner
+from raywf.runtime.parts import Parts, SubmitRequest
 from raywf.telemetry import Telemetry
 
 _numbers = itertools.count(1)

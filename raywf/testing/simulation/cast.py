@@ -24,7 +24,8 @@ from raywf.runtime.data import MemoryBlobs, pack
 from raywf.runtime.evaluate import failure_of
 from raywf.runtime.leases import Beside
 from raywf.runtime.local import InlineThreads
-from raywf.runtime.owner import Owner, Parts
+from raywf.runtime.owner import Owner
+from raywf.runtime.parts import Parts
 from raywf.runtime.service import Service
 from raywf.runtime.spec import ActorSpec
 from raywf.runtime.spool import Progress

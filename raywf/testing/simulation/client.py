@@ -16,7 +16,7 @@ from raywf.definition.inputs import bind_input
 from raywf.errors import AlreadyExists, RaywfError, StoreUnavailable
 from raywf.ports import InboxRow
 from raywf.runtime.definitions import definition_row
-from raywf.runtime.owner import SubmitRequest
+from raywf.runtime.parts import SubmitRequest
 from raywf.testing.simulation.cast import LANE, Stage, spec_for
 from raywf.testing.simulation.catalogue import Case
 from raywf.testing.simulation.loop import Process

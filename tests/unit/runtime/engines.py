@@ -28,7 +28,8 @@ from raywf.runtime.data import MemoryBlobs
 from raywf.runtime.definitions import definition_row
 from raywf.runtime.live import Live
 from raywf.runtime.local import InlineThreads, JumpingLoop, LoopClock
-from raywf.runtime.owner import Owner, Parts, SubmitRequest
+from raywf.runtime.owner import Owner
+from raywf.runtime.parts import Parts, SubmitRequest
 from raywf.telemetry import Telemetry
 from raywf.testing.running import _code_of
 
