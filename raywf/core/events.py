@@ -7,7 +7,7 @@ see ``raywf.runtime.values``); the brain never decodes them. Times are seconds s
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from raywf.core.failures import Failure
 
@@ -27,8 +27,9 @@ class AttemptStarted:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class TaskCompleted:
+class TaskCompleted(NamedTuple):
+    """(A named tuple, because one is made for every task that ends well.)"""
+
     task: str
     attempt: int
     value: bytes

@@ -104,6 +104,8 @@ def step(state: ExecutionState, event: Event) -> tuple[ExecutionState, tuple[Eff
     """The state after a fact, and the effects that are outstanding because of it."""
     if type(event) is TaskCompleted and (moved := completed(state, event)) is not None:
         return moved
+    if type(event) is ExecutionCompleted and state.closing is None and must_close(state):
+        return state._replace(closed=ExecutionStatus.COMPLETED, value=event.value), ()
     return _stepped(state, event)
 
 
@@ -152,7 +154,7 @@ def outstanding(state: ExecutionState) -> Iterator[Effect]:
 
 def is_current(state: ExecutionState, task: int, item: int | None, attempt: int, at: tuple[int, ...] = ()) -> bool:
     """Whether the outcome of this attempt, made in the pass ``at``, is still wanted."""
-    if state.closed is not None or at != passes_of(state, task):
+    if state.closed is not None or ((at or state.plan.nodes[task].loops) and at != passes_of(state, task)):
         return False
     current = state.tasks[task] if item is None else task_at(state, task, item)
     return current.attempt == attempt and current.status in OPEN

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from raywf.core.admission import Rule
 from raywf.core.bindings import Binding
+from raywf.core.effects import StartAttempt
 from raywf.core.retry import NO_RETRY, RetryPolicy
 
 
@@ -125,5 +126,24 @@ class Plan:
     """For each task, the ``when`` tasks whose value may need it."""
     undo: tuple[int, ...] = ()
     """The compensations."""
+    first_starts: tuple[StartAttempt | None, ...] = field(init=False, repr=False, compare=False)
+    """For each task the effect that its readiness leads to, where it is plainly the start of its first attempt."""
+    plain: tuple[bool, ...] = field(init=False, repr=False, compare=False)
+    """For each task whether its end concerns nothing but those that need it."""
     limits: tuple[LimitUse, ...] = ()
     """What an execution as a whole must be admitted by before any of its tasks starts."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "first_starts", tuple(map(_first_start, self.nodes)))
+        sides = self.dependents_of_sides or ((),) * len(self.nodes)
+        plain = (_is_plain(node) and not each for node, each in zip(self.nodes, sides, strict=True))
+        object.__setattr__(self, "plain", tuple(plain))
+
+
+def _first_start(node: Node) -> StartAttempt | None:
+    calls = node.kind is NodeKind.CALL and not node.mapped and not node.loops
+    return StartAttempt(node.index, None, 1) if calls and node.options.effect == "at_least_once" else None
+
+
+def _is_plain(node: Node) -> bool:
+    return node.undone_by is None and node.undoes is None and not node.loops

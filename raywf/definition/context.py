@@ -35,10 +35,9 @@ class TaskContext:
 _context: ContextVar[TaskContext | Callable[[], TaskContext] | None] = ContextVar("raywf_task_context", default=None)
 
 
-def enter(context: Callable[[], TaskContext]) -> None:
-    """Make a context the current one for the rest of this ``contextvars.Context``, which must be the attempt's own. It
-    is built when it is first asked for."""
-    _context.set(context)
+enter: Callable[[Callable[[], TaskContext]], object] = _context.set
+"""Make a context the current one for the rest of this ``contextvars.Context``, which must be the attempt's own. It is
+built when it is first asked for."""
 
 
 def current() -> TaskContext:

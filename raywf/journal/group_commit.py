@@ -114,7 +114,9 @@ class GroupCommit:
 
     def add_turn(self, shard: int, rows: list[EventRow], then: Callable[[], None]) -> None:
         """``add_events`` and ``on_durable`` in one: a turn, and what it leads to."""
-        segment = self._segment(shard)
+        segment = self._segments[-1]
+        if self._wake is not None or self._stopped is not None or shard not in segment.batch.epochs:
+            segment = self._segment(shard)
         segment.batch.events += rows
         segment.callbacks.append(then)
         segment.rows += len(rows)

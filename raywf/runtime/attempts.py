@@ -159,7 +159,9 @@ class CoroutineRunners:
         try:
             return context.run(_first_step, attempt)
         except StopIteration as stop:
-            self._ended(attempt, stop.value, None)
+            attempt.runner = None
+            if not self._closing:
+                attempt.done(stop.value, None)
         except BaseException as error:
             self._ended(attempt, None, error)
         return None

@@ -73,7 +73,8 @@ class Evaluator:
         """The Python value of a binding, decoded afresh: nobody shares what somebody may change."""
         if type(binding) is Ref:  # by far the most common, and worth a path of its own
             task = binding.task
-            whole = self.decode(state.input if task == INPUT else result_bytes(state, task))
+            data = state.input if task == INPUT else state.tasks[task].value or result_bytes(state, task)
+            whole = values.decode_with(data, self._context)
             return follow(whole, binding.path) if binding.path else whole
 
         def result_of(task: int) -> Any:

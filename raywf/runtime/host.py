@@ -28,7 +28,7 @@ from raywf.core import events as ev
 from raywf.core import retry, snapshot
 from raywf.core.codec import to_record
 from raywf.core.effects import Announce, ArmTimer, CancelAttempt, Close, Effect, Evaluate, StartAttempt, StartChild
-from raywf.core.execution import ending, initial, is_current, is_wanted, may_start, step, task_at
+from raywf.core.execution import ending, is_current, is_wanted, may_start, step, task_at
 from raywf.core.failures import Failure
 from raywf.core.ids import child_id
 from raywf.core.plan import Node, NodeKind, Plan
@@ -40,7 +40,7 @@ from raywf.runtime.children import child_ended, open_child, start_child
 from raywf.runtime.evaluate import Evaluator, failure_of
 from raywf.runtime.hands import Commits, Work
 from raywf.runtime.keeping import keep_snapshot
-from raywf.runtime.live import Live, address, wake_at, words, worker_lost_text
+from raywf.runtime.live import Live, Prepared, address, only_runs, wake_at, words, worker_lost_text
 from raywf.telemetry import Telemetry
 
 log = logging.getLogger("raywf.host")
@@ -96,7 +96,7 @@ class Host:
         self._unrecorded: list[tuple[Live, StartAttempt]] = []
         self._recorder: asyncio.TimerHandle | None = None
         self._last_place = 0
-        self._prepared: dict[str, tuple[ExecutionState, list[Any]]] = {}
+        self._prepared: dict[str, Prepared] = {}
 
     # opening and adopting
 
@@ -111,16 +111,18 @@ class Host:
         """Accept an execution: its row and its first event go into the next commit."""
         prepared = self._prepared.get(row.definition)
         if prepared is None:
-            plan = self.plan_of(row.definition)
-            prepared = self._prepared[row.definition] = (initial(plan), [None] * len(plan.nodes))
-        live = Live(row, prepared[0], 0, prepared[1])
+            prepared = self._prepared[row.definition] = Prepared(self.plan_of(row.definition))
+        live = Live(row, prepared.before, 0, prepared.functions)
         live.parent = parent
         self.open[row.id] = live
         self.commits.add_opened(row, definition)
         self.telemetry.execution_started(live)
         if row.deadline is not None:
             self._arm((row.id, -1, None, "deadline"), row.deadline)
-        self.turn(live, ev.ExecutionStarted(input_), by)
+        rows: list[EventRow] = []
+        live.state = prepared.after._replace(input=input_)
+        self._record(live, ev.ExecutionStarted(input_), by, rows)
+        self._go_on(live, prepared.effects, rows)
         return live
 
     def new_key(self, shard: int) -> int:
@@ -154,7 +156,19 @@ class Host:
     def turn(self, live: Live, event: ev.Event, by: str | None = None) -> None:
         """One turn, one breath: the event, everything it evaluates to at once, and then the effects, once on disk."""
         rows: list[EventRow] = []
-        self._carry_out(live, self._step(live, event, by, rows), rows)
+        self._go_on(live, self._step(live, event, by, rows), rows)
+
+    def _go_on(self, live: Live, effects: Sequence[Effect], rows: list[EventRow]) -> None:
+        if len(effects) == 1 and type(effects[0]) is StartAttempt and self._only_goes_on(live):
+            self.commits.add_turn(live.shard, rows, functools.partial(self.release, live, effects, live.state))
+        else:
+            self._carry_out(live, effects, rows)
+
+    def _only_goes_on(self, live: Live) -> bool:
+        """Whether nothing is to be said of an execution but what has happened: it is running, and is said to be."""
+        if live.status != "running" or live.missing is not None or live.seq >= live.snapshot_at:
+            return False
+        return only_runs(live.state)
 
     def _carry_out(self, live: Live, todo: Iterable[Effect], rows: list[EventRow]) -> None:
         """Finish a turn that has begun with ``rows``; or one of recovery, that begins with an evaluation."""
@@ -171,26 +185,28 @@ class Host:
                     leaving.append(effect)
             todo = following
         closed = live.state.closed is not None
-        runs_on = live.status == "running" and _only_runs(live.state) and live.missing is None
-        if runs_on and rows and leaving and live.seq < live.snapshot_at:  # nothing to say but what happened
+        if rows and leaving and self._only_goes_on(live):
             self.commits.add_turn(live.shard, rows, functools.partial(self.release, live, leaving))
             return
         if rows:
             self.commits.add_events(live.shard, rows)
         if live.seq >= live.snapshot_at:
             keep_snapshot(self, live)
-        if not runs_on:
+        if live.status != "running" or live.missing is not None or not only_runs(live.state):
             self._note_status(live)
         if closed:
             self._closed(live, rows[-1])
         elif leaving:
             self.commits.on_durable(functools.partial(self.release, live, leaving))
 
-    def _step(self, live: Live, event: ev.Event, by: str | None, rows: list[EventRow]) -> Iterable[Effect]:
+    def _step(self, live: Live, event: ev.Event, by: str | None, rows: list[EventRow]) -> Sequence[Effect]:
         live.state, effects = step(live.state, event)
+        self._record(live, event, by, rows)
+        return effects
+
+    def _record(self, live: Live, event: ev.Event, by: str | None, rows: list[EventRow]) -> None:
         live.seq += 1
         rows.append(_new(EventRow, (live.key, live.seq, self.clock.now(), by, *to_record(event))))
-        return effects
 
     def _evaluate(self, live: Live, task: int, rows: list[EventRow]) -> Iterable[Effect]:
         current = live.state.tasks[task]
@@ -246,8 +262,9 @@ class Host:
 
     # effects
 
-    def release(self, live: Live, effects: Sequence[Effect]) -> None:
-        """Carry effects out. Their events are on disk."""
+    def release(self, live: Live, effects: Sequence[Effect], owed_in: ExecutionState | None = None) -> None:
+        """Carry effects out. Their events are on disk. ``owed_in`` is the state they follow from, if it is one: while the
+        execution is still in it, they are owed, and nobody need ask again."""
         if self.parked or self.open.get(live.id) is not live:
             return
         if not self.may_act():
@@ -259,6 +276,10 @@ class Host:
             self.loop.call_soon(self.release, live, effects[_SLICE:])
             effects = effects[:_SLICE]
         for effect in effects:
+            if live.state is owed_in and type(effect) is StartAttempt:
+                if not self.draining:
+                    self._start(live, effect)
+                continue
             match effect:
                 case StartAttempt(task, item, attempt):
                     if not self.draining and may_start(live.state, task, item, attempt, effect.at):
@@ -330,17 +351,18 @@ class Host:
     ) -> None:
         """An attempt, of the pass ``at``, ended: with an encoded value, with a failure, or (None) because it was
         cancelled."""
-        if at != passes_of(live.state, task):
-            return  # given up on in an earlier pass; what is in flight now is another attempt
-        handle = self.forget_attempt(live, task, item)
         state = live.state
         node = state.plan.nodes[task]
+        if (at or node.loops) and at != passes_of(state, task):
+            return  # given up on in an earlier pass; what is in flight now is another attempt
+        handle = self.forget_attempt(live, task, item)
         if node.options.timeout is not None:
             self._timers.disarm((live.id, task, item, "timeout"))
         if self.parked or self.open.get(live.id) is not live or not is_current(state, task, item, attempt, at):
             return
-        where = address_of(state, task, item)
-        self.telemetry.attempt_ended(live, where, attempt, outcome, getattr(handle, "queued_at", live.row.created_at))
+        where = node.id if item is None and not node.loops else address_of(state, task, item)
+        began = live.row.created_at if handle is None else handle.queued_at
+        self.telemetry.attempt_ended(live, where, attempt, outcome, began)
         if isinstance(outcome, bytes):
             grown = outcome.startswith(MARK)
             self.turn(
@@ -537,8 +559,3 @@ class Host:
         if self._recorder is not None:
             self._recorder.cancel()
         return list(self.open.values())
-
-
-def _only_runs(state: ExecutionState) -> bool:
-    """Whether the status is plainly ``running``."""
-    return not state.waiting and state.closed is None and not state.undoing and state.started and state.pause is None

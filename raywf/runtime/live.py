@@ -7,6 +7,8 @@ from typing import Any
 
 from raywf.core import events as ev
 from raywf.core import snapshot
+from raywf.core.execution import initial, step
+from raywf.core.plan import Plan
 from raywf.core.state import ExecutionState, ExecutionStatus, TaskStatus, address_of
 from raywf.ports import ExecutionRow
 
@@ -61,6 +63,23 @@ class Live:
 
     def __repr__(self) -> str:
         return f"<Live {self.row.id} {self.state.status}>"
+
+
+class Prepared:
+    """What all executions of a definition begin with: the states before and after their first event, which differ from
+    one to the other by their input alone, and what that event leads to."""
+
+    __slots__ = ("after", "before", "effects", "functions")
+
+    def __init__(self, plan: Plan) -> None:
+        self.functions: list[Any] = [None] * len(plan.nodes)
+        self.before = initial(plan)
+        self.after, self.effects = step(self.before, ev.ExecutionStarted(b"{}"))
+
+
+def only_runs(state: ExecutionState) -> bool:
+    """Whether the status is plainly ``running``."""
+    return not state.waiting and state.closed is None and not state.undoing and state.started and state.pause is None
 
 
 def address(live: Live, task: int, item: int | None) -> str:

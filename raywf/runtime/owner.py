@@ -292,13 +292,14 @@ class Owner:
         replies: list[tuple[str, str]] = []
         opened: dict[int, int] = {}
         for request in requests:
-            if shard_of(request.id) not in self.epochs:
+            shard = shard_of(request.id)
+            if shard not in self.epochs:
                 replies.append(("moved", ""))
                 continue
             live = self.host.open.get(request.id)
             known = live.row if live is not None else existing.get(request.id)
             if known is None or (request.fresh and live is None):
-                live = self._open(request)
+                live = self._open(request, shard)
                 opened[live.key] = len(replies)
                 replies.append(("new", ""))
             elif known.fingerprint != request.fingerprint:
@@ -315,14 +316,14 @@ class Owner:
             replies[opened[key]] = ("taken", "an execution of another project")
         return replies
 
-    def _open(self, request: SubmitRequest) -> Live:
+    def _open(self, request: SubmitRequest, shard: int) -> Live:
         definition = self.definitions.row(request.definition)
         row = ExecutionRow(
-            key=self.host.new_key(shard_of(request.id)),
+            key=self.host.new_key(shard),
             id=request.id,
             namespace=self.namespace,
             lane=self.me.lane,
-            shard=shard_of(request.id),
+            shard=shard,
             workflow=definition.workflow,
             version=definition.version,
             definition=definition.hash,
@@ -370,7 +371,9 @@ class Owner:
     def _closed(self, live: Live, last: EventRow) -> None:
         if live.state.plan.limits:
             self.gate.done(str(live.key))
-        watchers = (live.watchers or frozenset()) | (self.outbox.kept(live.id) or frozenset())
+        watchers, kept = live.watchers, self.outbox.kept(live.id)
+        if kept:
+            watchers = kept | (watchers or frozenset())
         if watchers:
             self.outbox.post(watchers, live.id, last)
 

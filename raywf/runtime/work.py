@@ -322,6 +322,8 @@ class LocalWork:
         evaluator = self.evaluator
         if columns is not None and item is not None:
             args = [evaluator.decode(column[item]) for column in columns]
+        elif len(node.args) == 1:
+            args = [evaluator.value(state, node.args[0])]
         else:
             args = [evaluator.value(state, binding) for binding in node.args]
         if not node.kwargs:

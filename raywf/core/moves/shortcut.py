@@ -8,57 +8,44 @@ compensation, a closing execution, an event that cannot follow) is declined.
 
 from __future__ import annotations
 
-from raywf.core.effects import Close, Effect, StartAttempt
+from raywf.core.effects import Close, Effect
 from raywf.core.events import TaskCompleted
-from raywf.core.plan import NodeKind
 from raywf.core.state import ExecutionState, TaskState, TaskStatus
 
 _READY = TaskState(TaskStatus.READY, attempt=1)
+_RUNNING = TaskState(TaskStatus.RUNNING, attempt=1)
+_FIRST = (_READY, _RUNNING)
+_REST = _READY[6:]
+_CLOSE = (Close(),)
+_new = tuple.__new__  # without the constructor's own call: this is made for every event
 
 
 def completed(state: ExecutionState, event: TaskCompleted) -> tuple[ExecutionState, tuple[Effect, ...]] | None:
     """The state after the event and what is newly outstanding; None where the general path must decide."""
-    plan, tasks = state.plan, state.tasks
-    task = plan.index.get(event.task)
-    if (
-        task is None
-        or state.closing is not None
-        or state.closed is not None
-        or state.pause is not None
-        or type(tasks) is not tuple
-    ):
+    if state.closing is not None or state.closed is not None or state.pause is not None:
         return None
-    node, current = plan.nodes[task], tasks[task]
-    if node.undone_by is not None or node.undoes is not None or node.loops or plan.dependents_of_sides[task]:
+    plan, tasks, left, active, *rest = state
+    if type(tasks) is not tuple:
         return None
-    if current.status is TaskStatus.READY:
-        first = _READY
-    elif current.status is TaskStatus.RUNNING:
-        first = _RUNNING
-    else:
+    address, attempt, value = event
+    task = plan.index.get(address)
+    if task is None or attempt != 1 or not plan.plain[task] or tasks[task] not in _FIRST:
         return None
-    if current != first or event.attempt != 1:
-        return None
-    after, effects, active = list(tasks), [], state.active - 1
-    after[task] = _new(TaskState, (TaskStatus.COMPLETED, 0, 1, 0, 0, event.value, *_REST))
-    for dependent in node.dependents:
-        waiting = after[dependent]
-        if waiting.status is not TaskStatus.PENDING:
+    after, effects, active = list(tasks), [], active - 1
+    after[task] = _new(TaskState, (TaskStatus.COMPLETED, 0, 1, 0, 0, value, *_REST))
+    for dependent in plan.nodes[task].dependents:
+        current = after[dependent]
+        if current.status is not TaskStatus.PENDING:
             continue
-        if waiting.remaining > 1:
-            after[dependent] = TaskState(TaskStatus.PENDING, waiting.remaining - 1)
+        if current.remaining > 1:
+            after[dependent] = TaskState(TaskStatus.PENDING, current.remaining - 1)
             continue
-        woken = plan.nodes[dependent]
-        if woken.kind is not NodeKind.CALL or woken.mapped or woken.options.effect != "at_least_once":
+        start = plan.first_starts[dependent]
+        if start is None:
             return None
         after[dependent] = _READY
         active += 1
-        effects.append(StartAttempt(dependent, None, 1))
-    left = state.left - 1
-    moved = _new(ExecutionState, (plan, tuple(after), left, active, *state[4:]))
-    return moved, (Close(),) if left == 0 else tuple(effects)
-
-
-_RUNNING = TaskState(TaskStatus.RUNNING, attempt=1)
-_REST = _READY[6:]
-_new = tuple.__new__  # without the constructor's own call: this is made for every event
+        effects.append(start)
+    left -= 1
+    moved = _new(ExecutionState, (plan, tuple(after), left, active, *rest))
+    return moved, _CLOSE if left == 0 else tuple(effects)
