@@ -28,6 +28,7 @@ _HOME = {
     "wait_signal": "raywf.definition.flow",
     "approval": "raywf.definition.flow",
     "continuation": "raywf.definition.continuation",
+    "on_cron": "raywf.definition.schedules",
     "current": "raywf.definition.context",
     "WorkflowDefinition": "raywf.definition.model",
     "connect": "raywf.client",
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from raywf.definition.limits import Limit, Rate
     from raywf.definition.model import WorkflowDefinition
     from raywf.definition.options import Retry
+    from raywf.definition.schedules import on_cron
     from raywf.definition.tasks import Task, task
     from raywf.definition.workflows import Workflow, workflow
     from raywf.errors import (
@@ -150,6 +152,7 @@ __all__ = [
     "current",
     "gather",
     "loop",
+    "on_cron",
     "sleep",
     "task",
     "wait_signal",

@@ -97,6 +97,7 @@ class InboxRow(NamedTuple):
     """A command to an execution, in order of ``id``. ``command_id`` makes a repeat a no-op.
 
     ``kind`` is ``signal``, ``approve``, ``reject``, ``resolve``, ``pause``, ``resume`` or ``cancel``; ``body`` is a JSON object.
+    ``schedules`` and ``backfill`` are for the owner itself, and ``execution`` is then a schedule (``runtime.triggers``).
     """
 
     id: int
@@ -313,6 +314,10 @@ class Inbox(Protocol):
 
     async def drop_limit(self, namespace: str, name: str) -> bool:
         """Forget what was set; the next use of a declared limit declares it again. False: there was none."""
+        ...
+
+    async def put_definition(self, row: DefinitionRow) -> None:
+        """Store a definition that a schedule will start executions of; one that is there stays."""
         ...
 
     async def put_schedule(self, row: ScheduleRow) -> None:

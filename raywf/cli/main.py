@@ -13,6 +13,7 @@ import typer
 import raywf
 from raywf.cli.commands import act, draw, flow, look, machine, run
 from raywf.cli.commands.results import results
+from raywf.cli.commands.schedule import schedule
 from raywf.cli.exits import ExitCode, exit_code, one_line
 
 app = typer.Typer(
@@ -45,6 +46,7 @@ for _panel, _commands in _PANELS.items():
         app.command(_command.__name__, rich_help_panel=_panel)(_command)
 
 app.add_typer(results, rich_help_panel="Look (no engine, no Ray)")
+app.add_typer(schedule, rich_help_panel="Act (no engine, no Ray)")
 
 
 def _version(wanted: bool) -> None:

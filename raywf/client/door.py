@@ -17,6 +17,7 @@ from raywf.client.engine import AsyncWorkflowEngine
 from raywf.client.handle import AsyncExecutionHandle
 from raywf.client.limits import LimitStatus
 from raywf.client.reading import ExecutionDescription, ExecutionSummary, HistoryEvent
+from raywf.client.schedules import ABSENT, Schedule, ScheduleDescription
 from raywf.client.why import Explanation
 from raywf.config import shown
 from raywf.definition.limits import Rate
@@ -259,6 +260,62 @@ class WorkflowEngine:
     def limits(self) -> builtins.list[LimitStatus]:
         """Every limit, how it is used now, and who holds it."""
         return self._loop.call(self._async.limits())
+
+    def schedule(
+        self,
+        wf: Workflow[..., Any] | WorkflowDefinition,
+        args: Any = ABSENT,
+        *,
+        cron: str | None = None,
+        every: float | timedelta | None = None,
+        timezone: str = "UTC",
+        overlap: str = "skip",
+        id: str | None = None,
+        jitter: float | timedelta = 0.0,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        catch_up: float | timedelta = 3600.0,
+        priority: int = 0,
+        tags: Mapping[str, str] | None = None,
+        paused: bool = False,
+    ) -> Schedule:
+        """Start a workflow at the instants of a cron line (or ``every`` so many seconds), from the next one on.
+
+        ``args`` is one value that stands for the arguments, as in ``map``. ``overlap`` says what an instant does while the last
+        execution runs: ``skip``, ``allow``, ``buffer_one``, ``cancel_previous``. ``catch_up``: instants that were missed
+        because no engine ran start late, up to so many seconds. ``jitter``: it fires a constant part of this later.
+        ``id`` (default: the workflow's) names it: the same id changes it. Raises ``InvalidInput``, ``AlreadyExists``.
+        """
+        work = self._async.schedule(
+            wf,
+            args,
+            cron=cron,
+            every=every,
+            timezone=timezone,
+            overlap=overlap,
+            id=id,
+            jitter=jitter,
+            start=start,
+            end=end,
+            catch_up=catch_up,
+            priority=priority,
+            tags=tags,
+            paused=paused,
+        )
+        return Schedule(self._loop.call(work), self._loop)
+
+    def schedules(self) -> builtins.list[ScheduleDescription]:
+        """Every schedule of the namespace, by id."""
+        return self._loop.call(self._async.schedules())
+
+    def get_schedule(self, id: str) -> Schedule:
+        """The schedule of that id. Raises ``NotFound``."""
+        return Schedule(self._loop.call(self._async.get_schedule(id)), self._loop)
+
+    def register(self, wf: Workflow[..., Any] | WorkflowDefinition) -> builtins.list[str]:
+        """Put a workflow's own triggers (``@workflow(triggers=[…])``) into effect; those that it had before and has no
+        more are deleted. Returns the ids of what is in effect. Raises ``InvalidInput``, ``AlreadyExists``."""
+        return self._loop.call(self._async.register(wf))
 
     def close(self) -> None:
         """Leave. With a private Ray, open executions are parked, and the next connect goes on with them."""

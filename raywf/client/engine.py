@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import builtins
 import contextlib
-import hashlib
 import itertools
 import logging
 import os
@@ -19,12 +18,14 @@ from typing import Any
 from raywf.client.aggregators import AsyncAggregator, start_aggregator
 from raywf.client.checks import check_deadline, check_priority, check_tags
 from raywf.client.commands import Commands
+from raywf.client.fingerprints import fingerprint
 from raywf.client.handle import AsyncExecutionHandle
 from raywf.client.lane import Lane
 from raywf.client.limits import LimitsOfEngine
 from raywf.client.locate import Place, absolute, locate
 from raywf.client.reading import ExecutionSummary, Readings
 from raywf.client.results import Results
+from raywf.client.schedules import SchedulesOfEngine
 from raywf.client.why import Explanation, cluster_facts, explain
 from raywf.config import Settings, shown
 from raywf.core.ids import check_execution_id, new_execution_id, shard_of
@@ -47,7 +48,7 @@ log = logging.getLogger("raywf.client")
 _CHUNK = 500
 
 
-class AsyncWorkflowEngine(LimitsOfEngine):
+class AsyncWorkflowEngine(LimitsOfEngine, SchedulesOfEngine):
     """An engine on a Ray. Made by ``connect_async``; belongs to the event loop it was opened on."""
 
     def __init__(self, address: str | None, store: str | None, namespace: str, pools: Sequence[Any]) -> None:
@@ -491,11 +492,6 @@ class AsyncWorkflowEngine(LimitsOfEngine):
     def _poke(self, execution_id: str) -> None:
         for lane in self._lanes.values():
             lane.poke(execution_id)
-
-
-def fingerprint(definition: WorkflowDefinition, input_: bytes) -> str:
-    """What tells a repeated submit from another one: the workflow and its arguments, not the version or the options."""
-    return hashlib.sha256(definition.id.encode() + b"\0" + input_).hexdigest()[:32]
 
 
 def _taken(execution_id: str, by: str) -> str:

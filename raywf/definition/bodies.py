@@ -89,6 +89,7 @@ def _data_of(workflow: Workflow[Any, Any], trace: Trace, returned: Any) -> dict[
         "parameters": {each.name: each.to_schema() for each in parameters_of(workflow.function)},
         "tasks": tasks,
         **({"configuration": workflow.configuration} if workflow.configuration else {}),
+        **({"triggers": workflow.triggers} if workflow.triggers else {}),
         "result": returned,
     }
 

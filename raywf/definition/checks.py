@@ -13,6 +13,7 @@ from raywf.definition.limits import check_input_paths, limits_data
 from raywf.definition.lines import did_you_mean
 from raywf.definition.names import FUNCTION, ID, MAX_DEPTH, MAX_WIDTH, NAME, RESERVED_PARAMETERS
 from raywf.definition.options import ON_LIMIT, check_merge, iterations, seconds, to_data
+from raywf.definition.triggers import check_triggers
 from raywf.errors import DefinitionError
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def check(definition: WorkflowDefinition) -> None:
     _check_parameters(definition)
     _check_ids(definition)
     _check_limits(definition)
+    _check_triggers(definition)
     for at, task in enumerate(definition.tasks):
         _check_kind(task, ("tasks", at))
     graph = Graph(definition)
@@ -75,6 +77,13 @@ def depth(definition: WorkflowDefinition) -> int:
         if deepest > MAX_DEPTH:
             break
     return deepest
+
+
+def _check_triggers(definition: WorkflowDefinition) -> None:
+    try:
+        check_triggers(f"workflow {definition.id!r}", definition.triggers)
+    except DefinitionError as error:
+        raise PlacedError(("triggers",), str(error)) from None
 
 
 def _check_limits(definition: WorkflowDefinition) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from raywf.core.schedules import scheduled_at
 from raywf.errors import RaywfError
 
 
@@ -26,6 +27,11 @@ class TaskContext:
     idempotency_key: str
     deadline: datetime | None = None
     report: Callable[[Any], None] = field(default=_nobody_listens, repr=False, compare=False)
+
+    @property
+    def scheduled_at(self) -> datetime | None:
+        """The instant (UTC) for which a schedule started this execution, backfilled ones too; None for any other."""
+        return scheduled_at(self.execution_id)
 
     def heartbeat(self, progress: Any = None) -> None:
         """Say that the attempt is alive, and how far it is. Cheap; the last word counts."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from raywf.core.plan import FunctionRef, Plan
@@ -15,6 +15,7 @@ from raywf.definition.lines import line_of, user_line
 from raywf.definition.names import ID, RESERVED_PARAMETERS
 from raywf.definition.tasks import Callee, Limits, Task, by_name, several
 from raywf.definition.tracing import Trace, active, check_id, required
+from raywf.definition.triggers import check_triggers
 from raywf.errors import CodeMissing, DefinitionError
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Workflow(Callee[P, R]):
         version: str,
         description: str,
         configuration: Mapping[str, Any] | None = None,
+        triggers: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
@@ -50,6 +52,7 @@ class Workflow(Callee[P, R]):
         self.version = version
         self.description = description
         self.configuration = dict(configuration or {})
+        self.triggers = [dict(each) for each in triggers]
 
     @property
     def stem(self) -> str:
@@ -120,7 +123,8 @@ class Workflow(Callee[P, R]):
         """By name where the name leads here; else with the body, which is traced again where it arrives."""
         if by_name(self):
             return self.__qualname__
-        return type(self), (self.function, self.id, self.name, self.version, self.description, self.configuration)
+        said = (self.function, self.id, self.name, self.version, self.description, self.configuration, self.triggers)
+        return type(self), said
 
     def __repr__(self) -> str:
         return f"<workflow {self.id} version {self.version}>"
@@ -164,6 +168,7 @@ class LoadedWorkflow(Workflow[..., Any]):
         self.version = definition.version
         self.description = definition.description
         self.configuration = dict(definition.configuration)
+        self.triggers = list(definition.triggers)
         self.__name__ = definition.id
         self.function = self.signature_source = _stand_in(definition)
 
@@ -268,6 +273,7 @@ def workflow(
     name: str | None = None,
     description: str | None = None,
     limits: Limits | None = None,
+    triggers: Sequence[Mapping[str, Any]] = (),
 ) -> Callable[[Callable[P, R]], Workflow[P, R]]: ...
 def workflow(
     function: Any = None,
@@ -278,19 +284,27 @@ def workflow(
     name: str | None = None,
     description: str | None = None,
     limits: Limits | None = None,
+    triggers: Sequence[Mapping[str, Any]] = (),
 ) -> Any:
     """Mark a plain ``def`` as the body of a workflow. ``version`` is a label; ``id`` (else ``name``, else the function's
-    name) is what executions and their histories are found by.
+    name) is what executions and their histories are found by. ``triggers`` (``raywf.on_cron``) start it by themselves once
+    ``engine.register`` has put them into effect.
 
     Raises ``DefinitionError`` for what cannot be a body.
     """
     if function is None:
-        return lambda body: _make(body, version, id, name, description, limits)
-    return _make(function, version, id, name, description, limits)
+        return lambda body: _make(body, version, id, name, description, limits, triggers)
+    return _make(function, version, id, name, description, limits, triggers)
 
 
 def _make(
-    function: Any, version: Any, id: str | None, name: str | None, description: str | None, limits: Any
+    function: Any,
+    version: Any,
+    id: str | None,
+    name: str | None,
+    description: str | None,
+    limits: Any,
+    triggers: Any,
 ) -> Workflow[Any, Any]:
     _check_body(function)
     if id is None:
@@ -303,7 +317,8 @@ def _make(
     if description is None:
         description = inspect.getdoc(function) or ""
     configuration = {} if limits is None else {"limits": limits_data(f"{user_line()}: workflow {id!r}", limits)}
-    return Workflow(function, id, name if name is not None else "", str(version), description, configuration)
+    check_triggers(f"{user_line()}: workflow {id!r}", triggers)
+    return Workflow(function, id, name if name is not None else "", str(version), description, configuration, triggers)
 
 
 def _check_body(function: Any) -> None:

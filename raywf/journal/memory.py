@@ -226,6 +226,9 @@ class MemoryJournal:
         with store.lock:
             return store.limits.pop((namespace, name), None) is not None
 
+    async def put_definition(self, row: DefinitionRow) -> None:
+        self._open().definitions.setdefault(row.hash, row)
+
     async def put_schedule(self, row: ScheduleRow) -> None:
         store = self._open()
         with store.lock:

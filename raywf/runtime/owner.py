@@ -42,6 +42,8 @@ from raywf.runtime.live import Live, address
 from raywf.runtime.outbox import Outbox
 from raywf.runtime.parts import MeasuredJournal, Parts, SubmitRequest
 from raywf.runtime.sleeping import Sleepers
+from raywf.runtime.triggers import KINDS as TRIGGER_KINDS
+from raywf.runtime.triggers import Triggers
 from raywf.runtime.work import LocalWork
 
 log = logging.getLogger("raywf.owner")
@@ -113,6 +115,16 @@ class Owner:
             parts.settings.resident,
             self._folded,
             self.spawn,
+        )
+        self.triggers = Triggers(
+            parts.journal,
+            namespace,
+            me.lane,
+            self.epochs,
+            parts.clock,
+            self.definitions,
+            self.submit,
+            lambda: not self.host.draining and self.host.may_act(),
         )
         self._taking: set[int] = set()
         self._background: set[asyncio.Task[Any]] = set()
@@ -192,6 +204,7 @@ class Owner:
         self._refuse_waiting(NotConnected("this owner lost its leases: ask the supervisor who holds them now"))
         if not self.epochs:
             self.gone.set()
+            self.triggers.poke()
             if self.keeper is not None:
                 self.keeper.stop_soon()
 
@@ -423,6 +436,9 @@ class Owner:
     def _take(self, row: InboxRow) -> None:
         live = self.host.open.get(row.execution)
         self._taking.add(row.id)
+        if row.kind in TRIGGER_KINDS:
+            self.spawn(self._trigger(row))
+            return
         if live is None:
             self.spawn(self._drop_if_closed(row))
             return
@@ -431,6 +447,15 @@ class Owner:
         except Exception:
             log.exception("command %s to %s could not be carried out", row.kind, row.execution)
         self._taken(row)
+
+    async def _trigger(self, row: InboxRow) -> None:
+        try:
+            await self.triggers.take(row)
+        except Exception as error:
+            log.warning("command %s of %s waits, trying again: %s", row.kind, row.execution, error)
+            self.loop.call_later(_AGAIN_S, self._taking.discard, row.id)
+        else:
+            self._taken(row)
 
     def _taken(self, row: InboxRow) -> None:
         self.commits.add_taken(row.id)
@@ -465,6 +490,7 @@ class Owner:
         parked += await self.sleepers.count()
         await self.journal.release(self.me.owner)
         self.gone.set()
+        self.triggers.poke()
         return parked
 
     def spawn(self, work: Any) -> None:

@@ -46,6 +46,7 @@ class Service:
         owner.work.on_worn_out = self._worn_out
         self._owner = owner
         owner.spawn(owner.take_commands())
+        owner.spawn(owner.triggers.look_after(owner.gone))
 
     async def _claim(self, owner: Owner, dead: Sequence[str], is_dead: Callable[[OwnerRow], bool]) -> None:
         """Take all shards of this actor; wait for those whose lease has yet to lapse."""
@@ -131,6 +132,7 @@ class Service:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(owner.gone.wait(), 1.0)
             busy = owner.host.open or owner.commits.waiting_rows or (self.spec.only is None and owner.outbox.is_heard)
+            busy = busy or (self.spec.only is None and owner.triggers.are_there)
             idle_for = 0 if busy or await owner.sleepers.are_there() else idle_for + 1
             if idle_for >= patience and not owner.gone.is_set():
                 self._leaving = True

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from raywf.core.admission import Blocked, Claim, Rule, Slot
-from raywf.ports import Journal, LimitRow, ScheduleRow
+from raywf.ports import DefinitionRow, Journal, LimitRow, ScheduleRow
 from raywf.testing.journal_contract import LANE, LEASE_S, SHARDS, ManualClock, StoreTests, an_owner
 
 TWO = LimitRow("default", "gpu", Rule(concurrency=2), None)
@@ -153,3 +153,11 @@ class SchedulesContract(StoreTests):
         assert await journal.drop_schedule("default", "daily")
         assert not await journal.drop_schedule("default", "daily")
         assert not await journal.advance_schedule(row, 1_000_100.0, None)
+
+    async def test_the_definition_of_a_schedule_is_there_before_any_execution_of_it(
+        self, journal: Journal, epochs: dict[int, int]
+    ) -> None:
+        row = DefinitionRow("hash", "daily", "1", b"{}")
+        await journal.put_definition(row)
+        await journal.put_definition(row._replace(version="2"))
+        assert await journal.definition("hash") == row

@@ -11,7 +11,8 @@ import pytest
 
 from tests.docs.pages import ROOT, printed_by
 
-GALLERY = sorted((ROOT / "examples" / "gallery").glob("limits*.py"))
+_HERE = ROOT / "examples" / "gallery"
+GALLERY = sorted([*_HERE.glob("limits*.py"), *_HERE.glob("schedule*.py")])
 
 
 @pytest.mark.parametrize("path", GALLERY, ids=lambda path: path.stem)

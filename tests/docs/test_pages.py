@@ -20,7 +20,7 @@ from tests.docs.pages import PAGES, ROOT, anchors, blocks, links
 from tests.docs.transitions import PAGE, TASK_EVENTS, filled, tables
 
 COMMANDS = (
-    "demo run ls show why history watch result results cancel pause resume resolve signal approve reject limits graph "
+    "demo run ls show why history watch result results cancel pause resume resolve signal approve reject limits schedule graph "
     "validate up down doctor version"
 ).split()
 

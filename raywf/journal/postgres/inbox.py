@@ -10,7 +10,7 @@ from raywf.core.admission import rule_data
 from raywf.journal.postgres import rows
 from raywf.journal.postgres.link import Link
 from raywf.journal.postgres.reader import PostgresReader
-from raywf.ports import Clock, InboxRow, LimitRow, ScheduleRow
+from raywf.ports import Clock, DefinitionRow, InboxRow, LimitRow, ScheduleRow
 
 T = TypeVar("T")
 
@@ -47,6 +47,9 @@ class PostgresInbox(PostgresReader):
 
     async def drop_limit(self, namespace: str, name: str) -> bool:
         return await self._write("DELETE FROM limits WHERE namespace = $1 AND name = $2", namespace, name) == 1
+
+    async def put_definition(self, row: DefinitionRow) -> None:
+        await self._write("INSERT INTO definitions VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING", *row)
 
     async def put_schedule(self, row: ScheduleRow) -> None:
         await self._write(

@@ -20,7 +20,18 @@ from raywf.journal.sqlite.files import connect_client, connect_owner, metadata
 from raywf.journal.sqlite.queries import query
 from raywf.journal.sqlite.reader import SqliteReader
 from raywf.journal.sqlite.writer import Writer
-from raywf.ports import Admission, Batch, Clock, InboxRow, LimitRow, Loaded, OwnerRow, ScheduleRow, SnapshotRow
+from raywf.ports import (
+    Admission,
+    Batch,
+    Clock,
+    DefinitionRow,
+    InboxRow,
+    LimitRow,
+    Loaded,
+    OwnerRow,
+    ScheduleRow,
+    SnapshotRow,
+)
 
 _PER_LOAD = 500
 
@@ -46,6 +57,9 @@ class SqliteInbox(SqliteReader):
 
     async def drop_limit(self, namespace: str, name: str) -> bool:
         return await self._writer.run(lambda db: limits.drop(db, "drop_limit", namespace, name))
+
+    async def put_definition(self, row: DefinitionRow) -> None:
+        await self._writer.run(lambda db: db.execute(query("insert_definition"), row))
 
     async def put_schedule(self, row: ScheduleRow) -> None:
         await self._writer.run(lambda db: limits.put_schedule(db, row))

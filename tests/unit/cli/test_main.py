@@ -32,7 +32,7 @@ def options_of(command: str) -> set[str]:
 
 def test_the_commands_are_these() -> None:
     group: Any = typer.main.get_command(program.app)
-    assert sorted(group.commands) == sorted([*COMMANDS, "results"])
+    assert sorted(group.commands) == sorted([*COMMANDS, "results", "schedule"])
     assert [f"results {name}" for name in group.commands["results"].commands] == RESULTS
 
 
