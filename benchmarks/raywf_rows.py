@@ -19,6 +19,7 @@ from benchmarks import processes, workflows
 from benchmarks.figures import percentile
 from benchmarks.group_commit import commit_p50_ms
 from benchmarks.machine import busy_cores
+from benchmarks.on_postgres import VARIABLE
 from benchmarks.sample import emit
 
 CHAINS = {
@@ -30,7 +31,9 @@ CHAINS = {
 
 
 def connect() -> Any:
-    return raywf.connect(store=f"sqlite:///{Path.cwd() / 'raywf.db'}")
+    """An engine on a store here; where the row runs beside a PostgreSQL server, on that one."""
+    server = os.environ.get(VARIABLE)
+    return raywf.connect(store=server or f"sqlite:///{Path.cwd() / 'raywf.db'}")
 
 
 def expect(results: list[int], expected: list[int]) -> None:

@@ -1,12 +1,14 @@
-"""N durable workflows of 5 steps on DBOS with SQLite: `dbos_chain.py MODE JOURNAL N`.
+"""N durable workflows of 5 steps on DBOS: `dbos_chain.py MODE JOURNAL N`.
 
 MODE: `sequential` (one after another), `threads` (all started, then awaited) or `async` (the same with coroutines).
-JOURNAL: `default` (what DBOS sets up: a rollback journal) or `wal`. synchronous is FULL in both.
+JOURNAL: on SQLite `default` (what DBOS sets up: a rollback journal) or `wal`, synchronous=FULL in both; or `postgres`, the server in
+RAYWF_BENCH_POSTGRES.
 """
 
 import asyncio
 import importlib.metadata
 import json
+import os
 import sqlite3
 import sys
 import time
@@ -20,7 +22,8 @@ if journal == "wal":  # a property of the file, so that every later connection h
         file.execute("PRAGMA journal_mode=WAL")
     file.close()
 
-DBOS(config=DBOSConfig(name="bench", system_database_url="sqlite:///dbos.db", log_level="ERROR", run_admin_server=False))
+store = os.environ["RAYWF_BENCH_POSTGRES"] if journal == "postgres" else "sqlite:///dbos.db"
+DBOS(config=DBOSConfig(name="bench", system_database_url=store, log_level="ERROR", run_admin_server=False))
 
 
 @DBOS.step()
@@ -77,8 +80,10 @@ DBOS.launch()
 results, taken_s = asyncio.run(timed_coroutines()) if mode == "async" else timed({"sequential": sequential, "threads": threads}[mode])
 assert results == [x + 5 for x in range(n)], "wrong results"
 DBOS.destroy()
-with sqlite3.connect("dbos.db") as file:
-    found = file.execute("PRAGMA journal_mode").fetchone()[0]
+found = "postgres"
+if journal != "postgres":
+    with sqlite3.connect("dbos.db") as file:
+        found = file.execute("PRAGMA journal_mode").fetchone()[0]
 version = importlib.metadata.version("dbos")
 details = {"n": n, "version": version, "journal_mode": found, "sqlite": sqlite3.sqlite_version}
 print(json.dumps({"figures": {"per_s": n / taken_s}, "details": details}))

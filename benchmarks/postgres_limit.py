@@ -1,0 +1,65 @@
+"""The yardstick on PostgreSQL: 7 events per execution and nothing else, in commits of 250 executions, by COPY or by executemany.
+
+No actor and no dependence between the events: what one connection writes at all. `postgres_limit.py copy|executemany`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import time
+
+import asyncpg
+
+from benchmarks.on_postgres import VARIABLE
+from benchmarks.sample import emit
+
+PER_COMMIT = 250
+TABLE = (
+    "CREATE TABLE event (execution text, seq int, kind text, at float8, payload bytea, PRIMARY KEY (execution, seq))"
+)
+
+
+def _rows(first: int, last: int) -> list[tuple[str, int, str, float, bytes]]:
+    return [(f"w{i:09d}", seq, "step_completed", time.time(), b"1") for i in range(first, last) for seq in range(7)]
+
+
+async def measure(how: str, n: int) -> None:
+    db = await asyncpg.connect(os.environ[VARIABLE])
+    await db.execute(f"CREATE SCHEMA IF NOT EXISTS bare; SET search_path TO bare; DROP TABLE IF EXISTS event; {TABLE}")
+    start = time.perf_counter()
+    for first in range(0, n, PER_COMMIT):
+        rows = _rows(first, min(first + PER_COMMIT, n))
+        async with db.transaction():
+            if how == "copy":
+                await db.copy_records_to_table("event", records=rows)
+            else:
+                await db.executemany("INSERT INTO event VALUES ($1, $2, $3, $4, $5)", rows)
+    taken_s = time.perf_counter() - start
+    singles = []
+    for i in range(200):
+        began = time.perf_counter()
+        await db.execute("INSERT INTO event VALUES ($1, 0, 'probe', 0, '1')", f"single-{i}")
+        singles.append((time.perf_counter() - began) * 1000)
+    if await db.fetchval("SELECT count(*) FROM event") != 7 * n + 200:
+        raise AssertionError("the yardstick itself lost rows")
+    version = await db.fetchval("SHOW server_version")
+    synchronous = await db.fetchval("SHOW synchronous_commit")
+    await db.close()
+    emit(
+        {"per_s": n / taken_s, "commit_p50_ms": sorted(singles)[100]},
+        n=n, server=version, synchronous_commit=synchronous,
+    )  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("how", choices=("copy", "executemany"))
+    parser.add_argument("--n", type=int, default=5_000)
+    given = parser.parse_args()
+    asyncio.run(measure(given.how, given.n))
+
+
+if __name__ == "__main__":
+    main()
