@@ -15,8 +15,10 @@ from raywf.aggregation.aggregator import ResultAggregator
 from raywf.aggregation.calibration import CalibrationReport
 from raywf.aggregation.candidates import Candidate
 from raywf.aggregation.facts import Answer, FactSet, Gold
+from raywf.aggregation.fields import Fields
 from raywf.aggregation.learning import Learned
-from raywf.aggregation.result import AggregateResult, Conflict, Contribution
+from raywf.aggregation.lists import Lists
+from raywf.aggregation.result import AggregateResult, Conflict, Contribution, Part
 from raywf.aggregation.stopping import EarlyStop, NextSource
 
 __all__ = [
@@ -28,8 +30,11 @@ __all__ = [
     "Contribution",
     "EarlyStop",
     "FactSet",
+    "Fields",
     "Gold",
     "Learned",
+    "Lists",
     "NextSource",
+    "Part",
     "ResultAggregator",
 ]

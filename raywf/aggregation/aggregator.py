@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from hashlib import sha256
 from typing import Any
 
@@ -22,12 +21,14 @@ from raywf.aggregation.result import AggregateResult, Conflict, Contribution, De
 from raywf.aggregation.stack import FOLDS
 from raywf.aggregation.stopping import EarlyStop
 from raywf.aggregation.strategies import STRATEGIES, auto
-from raywf.aggregation.text import merge_text
+from raywf.aggregation.structures import STRUCTURES, Structures, check_inside, settings_of, unknown_strategy
 from raywf.errors import InvalidInput
 
 TIE_DIGITS = 12
 """Scores equal to this many digits are a tie; sums of the same weights differ only after them."""
 LEARNING = ("auto", "stack", "wawa", "best_source", *METHODS)
+KNOWN = {*LEARNING, *NUMERIC, *STRATEGIES, *STRUCTURES}
+"""Every strategy that has a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +45,13 @@ class ResultAggregator:
 
     `strategy`: "majority", "weighted_vote" and "confidence_weighted" count votes; "linear_pool" and "log_pool" average
     distributions; "mean", "median", "trimmed", "huber" and "hodges_lehmann" merge numbers;
-    "text" votes on the answers that texts state; "wawa", "stack" and
-    "best_source" use what was learned, "dawid_skene" and "one_coin" what a batch or the facts teach without gold;
-    "auto" climbs the ladder of `raywf.aggregation.learning` as far as the evidence
+    "fields" merges records field by field, "list", "set" and "vector" what is in lists, "kemeny", "borda" and "rrf" rankings;
+    "text" votes on the answers that texts state, "mbr" takes the most central, "rover" merges word by word; "wawa", "stack" and
+    "best_source" use what was learned, "dawid_skene" and "one_coin" what a batch or the facts teach without gold; "auto" goes
+    by the shape of the values (`raywf.aggregation.shapes`), and for labels climbs the ladder of
+    `raywf.aggregation.learning` as far as the evidence
     carries, and `result.rung` and `result.why` say where it stands. A confidence of `accept_at` or more is "accepted",
-    less is "escalated" (ask somebody), no vote at all is "abstained".
+    less is "escalated" (ask somebody), no vote at all is "abstained". `Fields` and `Lists` are strategies with settings.
 
     The order of the candidates changes nothing. Ties go to the value with the higher stated confidence, then to a lot
     fixed by who voted for what: the same ballot always gives the same winner, and over many ballots no label gains.
@@ -56,19 +59,23 @@ class ResultAggregator:
     Raises `InvalidInput` for an unknown strategy and for an `accept_at` outside 0..1.
     """
 
-    def __init__(self, strategy: str = "auto", *, accept_at: float = 0.7, facts: FactSet | None = None) -> None:
-        if strategy not in (*LEARNING, *NUMERIC, *STRATEGIES, "text"):
-            raise InvalidInput(_unknown_strategy(strategy))
+    def __init__(self, strategy: Any = "auto", *, accept_at: float = 0.7, facts: FactSet | None = None) -> None:
+        name, settings = settings_of(strategy)
+        if name not in KNOWN:
+            raise InvalidInput(unknown_strategy(name, KNOWN))
         check_probability(accept_at, "accept_at, the confidence from which an answer is accepted,")
-        self.strategy = strategy
+        check_inside(settings, self._inside)
+        self.strategy = name
+        self.settings = settings
         self.accept_at = float(accept_at)
         self.facts = FactSet() if facts is None else facts
         self._learned: Learned | None = None
         self._known: Knowledge | None = None
+        self._structures: Structures | None = None
 
     @classmethod
     def from_facts(
-        cls, facts: FactSet | Iterable[Fact], strategy: str = "auto", *, accept_at: float = 0.7
+        cls, facts: FactSet | Iterable[Fact], strategy: Any = "auto", *, accept_at: float = 0.7
     ) -> "ResultAggregator":
         """An aggregator that knows `facts`; equal sets of facts give equal aggregators, bit for bit."""
         known = facts if isinstance(facts, FactSet) else FactSet.of(facts)
@@ -87,7 +94,7 @@ class ResultAggregator:
     def add(self, *facts: Fact) -> None:
         """Facts to learn from; a repeat changes nothing."""
         self.facts.add(*facts)
-        self._learned = self._known = None
+        self._learned = self._known = self._structures = None
 
     def feedback(
         self, candidates: Iterable[Candidate], truth: Any, *, item: str | None = None, at: float = 0.0
@@ -155,7 +162,7 @@ class ResultAggregator:
         much less or more often than claimed, so old gold answers no longer describe the sources. Empty without gold.
         Raises `InvalidInput` for strategies whose answers are not compared with a truth (numbers, "text").
         """
-        if self.strategy in (*NUMERIC, "text"):
+        if self.strategy in (*NUMERIC, "vector", "text", "mbr", "rover"):
             raise InvalidInput(
                 f"strategy {self.strategy!r} has no calibration: its answers are not compared for equality"
             )
@@ -166,7 +173,7 @@ class ResultAggregator:
             inside = range(part, len(graded), FOLDS)
             hidden = {graded[i][1] for i in inside}
             others = FactSet(self.facts.answers, {i: g for i, g in self.facts.golds.items() if i not in hidden})
-            judge = ResultAggregator(self.strategy, facts=others)
+            judge = ResultAggregator(self.settings or self.strategy, facts=others)
             for i in inside:
                 at, item = graded[i]
                 result = judge.merge(answer.candidate() for answer in items[item])
@@ -205,7 +212,7 @@ class ResultAggregator:
 
     def _calibrated(self, known: Knowledge) -> Knowledge:
         """With what the gold items say of this strategy's claims; a stack is fitted to them as it is."""
-        if self.strategy in ("auto", "stack", "best_source", "text", *NUMERIC):
+        if self.strategy in ("auto", "stack", "best_source", *STRUCTURES, *NUMERIC):
             return known
         items, claimed, truths = self.facts.by_item(), [], []
         for item in sorted(self.facts.golds):
@@ -219,9 +226,10 @@ class ResultAggregator:
         learned = known.learned
         if not ballot.votes:
             return _abstained(ballot, self.strategy, learned)
-        if self.strategy == "text":
-            votes = ResultAggregator("majority", accept_at=self.accept_at)
-            return merge_text(ballot.candidates, votes.merge)
+        if self.strategy == "auto" and (shaped := self._by_structure().merge_auto(ballot)) is not None:
+            return shaped
+        if self.strategy in STRUCTURES:
+            return self._by_structure().merge(ballot, self.strategy, self.settings)
         if self.strategy in NUMERIC:
             return merge_numbers(ballot, self.strategy, self.accept_at)
         name, calibrated, scores, ballot = self._scores(ballot, known)
@@ -278,15 +286,17 @@ class ResultAggregator:
             return chosen.__name__, False, chosen(ballot), ballot
         return self.strategy, False, STRATEGIES[self.strategy](ballot), ballot
 
+    def _by_structure(self) -> Structures:
+        if self._structures is None:
+            self._structures = Structures(self._inside, self.facts, self.accept_at)
+        return self._structures
+
+    def _inside(self, strategy: Any, facts: FactSet) -> "ResultAggregator":
+        """An aggregator for a part of the values."""
+        return ResultAggregator(strategy, facts=facts)
+
     def _decide(self, confidence: float) -> Decision:
         return "accepted" if confidence >= self.accept_at else "escalated"
-
-
-def _unknown_strategy(strategy: object) -> str:
-    names = sorted({*LEARNING, *NUMERIC, *STRATEGIES, "text"})
-    close = get_close_matches(str(strategy), names, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    return f"there is no strategy {strategy!r} in this version: there are {', '.join(names)}{hint}"
 
 
 def _digest(candidates: Sequence[Candidate]) -> str:

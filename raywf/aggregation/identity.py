@@ -6,9 +6,11 @@ values are the same JSON-like answer:
 
 - dicts compare without key order, lists and tuples alike, sets without order;
 - 1 and 1.0 are one number, but `True` is not 1 and "1" is not 1;
+- a pydantic model, and a dataclass that cannot be hashed, are the object of their fields;
 - any other hashable value (an Enum, a date, a frozen dataclass) is itself.
 """
 
+import dataclasses
 import math
 from collections.abc import Hashable, Mapping, Set
 from typing import Any, TypeAlias
@@ -21,6 +23,16 @@ Key: TypeAlias = tuple[str, Hashable]
 
 def identity(value: Any) -> Key:
     """The key of `value`; raises `InvalidInput` for NaN (equal to nothing) and for values that cannot be compared."""
+    try:
+        return _identity(value)
+    except RecursionError:
+        raise InvalidInput(
+            f"a {type(value).__name__} is nested too deeply to be compared with other answers, or contains itself; give the part "
+            "that answers the question"
+        ) from None
+
+
+def _identity(value: Any) -> Key:
     match value:
         case None:
             return ("null", None)
@@ -31,11 +43,18 @@ def identity(value: Any) -> Key:
         case int() | float():
             return ("number", _number(value))
         case Mapping():
-            return ("object", frozenset((identity(k), identity(v)) for k, v in value.items()))
+            return ("object", frozenset((_identity(k), _identity(v)) for k, v in value.items()))
         case list() | tuple():
-            return ("array", tuple(identity(item) for item in value))
+            return ("array", tuple(_identity(item) for item in value))
         case Set():
-            return ("set", frozenset(identity(item) for item in value))
+            return ("set", frozenset(_identity(item) for item in value))
+        case _ if hasattr(type(value), "model_fields"):
+            return ("object", frozenset((_identity(k), _identity(v)) for k, v in value))
+        case _ if type(value).__hash__ is None and dataclasses.is_dataclass(value):
+            return (
+                "object",
+                frozenset((("text", f.name), _identity(getattr(value, f.name))) for f in dataclasses.fields(value)),
+            )
         case _:
             return ("other", _hashable(value))
 

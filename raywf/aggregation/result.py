@@ -15,7 +15,8 @@ class Conflict:
 
     `kind`: "format" is the same thing written otherwise ("1,000" and 1000), "granularity" one inside the other
     ("Paris" and "Paris, France"), "unit" one quantity in two units ("5 kg" and "5000 g", within 0.5 %), "missing" an
-    object that leaves fields out and agrees on the rest, "contradiction" anything else. Whoever did not answer at all is
+    object that leaves fields out and agrees on the rest, or a part that most do not have, "contradiction" anything else. `path` says
+    where, as a JSON pointer; "" is the whole value. Whoever did not answer at all is
     in the provenance.
     """
 
@@ -23,6 +24,25 @@ class Conflict:
     sources: tuple[str, ...]
     share: float
     kind: ConflictKind = "contradiction"
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One field of a merged record or one element of a merged list; `path` is a JSON pointer (RFC 6901), "/lines/0/price".
+
+    `agreement` is the share of the voting weight that says exactly this here, `sources` who does. `kept` is False for what was left out
+    because those who do not have it weigh more: `confidence` is then how sure that is. `calibrated` as in `AggregateResult`.
+    """
+
+    path: str
+    value: Any
+    confidence: float
+    agreement: float
+    sources: tuple[str, ...]
+    strategy: str
+    calibrated: bool = False
+    kept: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +66,8 @@ class AggregateResult:
     good the evidence is, whatever the strategy: the mean probability the voters themselves give to the value (a bare
     vote is 1 or 0), times the share of the sources asked that voted. `probs` is the merged distribution, likeliest
     first, as pairs that a `Candidate` takes. `conflicts` come by falling share, `provenance` by source name. `rung` is the
-    step of the ladder that "auto" stood on, `why` its reason in words; `insights` are findings about the sources.
+    step of the ladder that "auto" stood on, `why` its reason in words; `insights` are findings about the sources. `parts` are the
+    fields of a record and the elements of a list, each with a confidence of its own; that of the whole is the least of theirs.
     """
 
     value: Any
@@ -62,3 +83,4 @@ class AggregateResult:
     rung: str = ""
     why: str = ""
     insights: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()

@@ -116,6 +116,24 @@ def merge_text(
     stand = [candidate for candidate in candidates if candidate.value is not None and candidate.weight > 0]
     if not stand:
         return replace(result, strategy="text")
+    why = "no text states an answer: the one most like the others was taken, which is weak evidence"
+    return _central_result(candidates, result, "text", why)
+
+
+def merge_central(
+    candidates: Sequence[Candidate], vote: Callable[[Sequence[Candidate]], AggregateResult]
+) -> AggregateResult:
+    """The most central of the texts, whatever answers they state (strategy "mbr"); `vote` says who was counted."""
+    parsed(candidates, lambda text: None)  # refuses what is no text
+    return _central_result(
+        candidates, replace(vote(candidates), probs=(), conflicts=()), "mbr", "the text most like the others"
+    )
+
+
+def _central_result(
+    candidates: Sequence[Candidate], result: AggregateResult, strategy: str, why: str
+) -> AggregateResult:
+    stand = [candidate for candidate in candidates if candidate.value is not None and candidate.weight > 0]
     chosen, like = central(stand)
     total = math.fsum(candidate.weight for candidate in stand)
     agrees = {candidate.source: candidate.value == chosen.value for candidate in stand}
@@ -131,6 +149,6 @@ def merge_text(
             for c in sorted(candidates, key=lambda c: c.source)
         ),
         decision="escalated",
-        strategy="text",
-        why="no text states an answer: the one most like the others was taken, which is weak evidence",
+        strategy=strategy,
+        why=why,
     )

@@ -16,6 +16,7 @@ from pydantic_core import from_json, to_json
 from raywf.aggregation import AggregateResult, Candidate, ResultAggregator
 from raywf.aggregation.evidence import Dossier, Said, Standing, Trust, Truth, check_item
 from raywf.aggregation.insights import Insight, insights
+from raywf.aggregation.shapes import check_sound
 from raywf.definition import values
 from raywf.errors import InvalidInput, NotConnected, RaywfError, StoreUnavailable
 from raywf.ports import Clock
@@ -98,7 +99,12 @@ class AsyncAggregator:
     Weights of sources follow the trust that was learned: gold answers first, else agreement with the others.
     """
 
-    def __init__(self, engine: AsyncWorkflowEngine, name: str, strategy: str, accept_at: float, clock: Clock) -> None:
+    def __init__(self, engine: AsyncWorkflowEngine, name: str, strategy: Any, accept_at: float, clock: Clock) -> None:
+        if not isinstance(strategy, str):
+            raise InvalidInput(
+                f"an aggregator of the store takes the name of a strategy, not {strategy!r:.80}: what has settings is a "
+                "raywf.ResultAggregator, in the task that asks"
+            )
         ResultAggregator(strategy, accept_at=accept_at)  # refused here, not in the actor
         if not isinstance(name, str) or not name or any(char in name for char in "/ \t\n"):  # type: ignore[redundant-expr]
             raise InvalidInput(f"aggregator {name!r} cannot be used: it needs a name without '/' and white space")
@@ -137,7 +143,7 @@ class AsyncAggregator:
             except RaywfError as error:
                 raise InvalidInput(f"item {index} ({item!r:.80}): {error}", index=index) from None
         sent = [self._send(entries[start : start + PER_CALL]) for start in range(0, len(entries), PER_CALL)]
-        return [_decoded(result) for results in await asyncio.gather(*sent) for result in results]
+        return [_decoded(result, self.accept_at) for results in await asyncio.gather(*sent) for result in results]
 
     async def feedback(self, item: str, truth: Any) -> None:
         """What was right for ``item``. Trust learns from it; the item need not be known yet."""
@@ -305,19 +311,28 @@ def _said(candidates: Iterable[Candidate], at: float) -> dict[str, Said]:
     return found
 
 
-def _decoded(result: AggregateResult) -> AggregateResult:
+def _decoded(result: AggregateResult, accept_at: float) -> AggregateResult:
     """The same with values as they were given: what the actor saw was their encoding."""
-    if all(type(value) in _JSON for value, _ in result.probs):
+    if type(result.value) in _JSON and all(type(value) in _JSON for value, _ in result.probs):
         return result
     from dataclasses import replace
 
     def back(value: Any) -> Any:
-        return values.decode(to_json(value))
+        return value if type(value) in _JSON else values.decode(to_json(value))
 
+    try:
+        value = back(result.value)
+        if result.parts:  # put together where the classes of its records are not known: here they are
+            check_sound(value)
+    except Exception:  # a class says no by whatever error it likes
+        heard = [Candidate(back(p.value), p.source, p.confidence, None, p.share) for p in result.provenance]
+        again = ResultAggregator(result.strategy, accept_at=accept_at).merge(heard)
+        return replace(again, rung=result.rung, insights=result.insights)
     return replace(
         result,
-        value=back(result.value),
+        value=value,
         conflicts=tuple(replace(each, value=back(each.value)) for each in result.conflicts),
         provenance=tuple(replace(each, value=back(each.value)) for each in result.provenance),
         probs=tuple((back(value), each) for value, each in result.probs),
+        parts=tuple(replace(each, value=back(each.value)) for each in result.parts),
     )

@@ -106,6 +106,11 @@ def check_merge(what: str, strategy: object, accept_at: object) -> None:
         ResultAggregator(strategy, accept_at=accept_at)  # type: ignore[arg-type]
     except InvalidInput as error:
         raise DefinitionError(f"{what}: {error}") from None
+    if not isinstance(strategy, str):
+        raise DefinitionError(
+            f"{what}: a merge in a workflow takes the name of a strategy, not {strategy!r:.80}: what has settings is a "
+            "raywf.ResultAggregator inside a task"
+        )
     if strategy in _NEED_GOLD:
         raise DefinitionError(
             f"{what}: strategy {strategy!r} learns from gold answers, and a merge in a workflow has none: call "

@@ -507,9 +507,16 @@ def _read_class(wire: str | dict[str, Any], ctx: Context) -> Any:
 
 
 def _read_dataclass(wire: dict[str, Any], ctx: Context) -> Any:
-    value: Any = object.__new__(ctx.find(wire["c"]))
+    kind = ctx.find(wire["c"])
+    value: Any = object.__new__(kind)
     for name, item in wire["v"].items():
         object.__setattr__(value, name, _unwire(item, ctx))
+    for field in dataclasses.fields(kind):
+        if field.name not in wire["v"]:  # written before the class had it
+            if field.default is not dataclasses.MISSING:
+                object.__setattr__(value, field.name, field.default)
+            elif field.default_factory is not dataclasses.MISSING:
+                object.__setattr__(value, field.name, field.default_factory())
     return value
 
 

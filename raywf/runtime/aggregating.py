@@ -25,7 +25,7 @@ from typing import Any, Protocol
 
 from pydantic_core import from_json, to_json
 
-from raywf.aggregation import AggregateResult, Candidate, Conflict, Contribution, ResultAggregator
+from raywf.aggregation import AggregateResult, Candidate, Conflict, Contribution, Part, ResultAggregator
 from raywf.aggregation import facts as fact
 from raywf.aggregation.evidence import Dossier, Said, Standing, Trust, spelled
 from raywf.aggregation.facts import FactSet
@@ -50,8 +50,9 @@ _CACHED = 4096
 _RESULT = tuple(field.name for field in fields(AggregateResult))
 _of_result = attrgetter(*_RESULT)
 _of_conflict = attrgetter(*(field.name for field in fields(Conflict)))
-_of_part = attrgetter(*(field.name for field in fields(Contribution)))
-_CONFLICTS, _PROVENANCE = _RESULT.index("conflicts"), _RESULT.index("provenance")
+_of_contribution = attrgetter(*(field.name for field in fields(Contribution)))
+_of_part = attrgetter(*(field.name for field in fields(Part)))
+_CONFLICTS, _PROVENANCE, _PARTS = (_RESULT.index(name) for name in ("conflicts", "provenance", "parts"))
 
 
 def packed(results: Sequence[AggregateResult]) -> list[list[Any]]:
@@ -60,7 +61,8 @@ def packed(results: Sequence[AggregateResult]) -> list[list[Any]]:
     for result in results:
         row = list(_of_result(result))
         row[_CONFLICTS] = [_of_conflict(each) for each in result.conflicts]
-        row[_PROVENANCE] = [_of_part(each) for each in result.provenance]
+        row[_PROVENANCE] = [_of_contribution(each) for each in result.provenance]
+        row[_PARTS] = [_of_part(each) for each in result.parts]
         found.append(row)
     return found
 
@@ -71,6 +73,7 @@ def unpacked(rows: Sequence[list[Any]]) -> list[AggregateResult]:
     for row in rows:
         row[_CONFLICTS] = tuple(Conflict(*each) for each in row[_CONFLICTS])
         row[_PROVENANCE] = tuple(Contribution(*each) for each in row[_PROVENANCE])
+        row[_PARTS] = tuple(Part(*each) for each in row[_PARTS])
         found.append(AggregateResult(*row))
     return found
 

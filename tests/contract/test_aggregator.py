@@ -8,9 +8,11 @@ import signal
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, model_validator
 
 import raywf
 from raywf import Candidate
+from raywf.aggregation import Fields
 
 pytestmark = pytest.mark.cluster
 
@@ -39,6 +41,42 @@ def test_values_come_back_as_they_were_given(engine: raywf.WorkflowEngine) -> No
     found = engine.aggregator("values").merge(votes((1, 2), (1, 2), {"k": [1.5]}), item="x")
     assert found.value == (1, 2)
     assert found.conflicts[0].value == {"k": [1.5]}
+
+
+class Order(BaseModel):
+    net: float
+    gross: float
+
+    @model_validator(mode="after")
+    def _no_less(self) -> Order:
+        if self.gross < self.net:
+            raise ValueError("gross is less than net")
+        return self
+
+
+def test_records_are_merged_field_by_field_by_an_actor_that_does_not_know_their_class(
+    engine: raywf.WorkflowEngine,
+) -> None:
+    orders = engine.aggregator("orders", strategy="fields")
+    found = orders.merge(votes(Order(net=1, gross=2), Order(net=1, gross=3), Order(net=1, gross=2)), item="sound")
+    assert found.value == Order(net=1, gross=2)
+    assert [(part.path, part.value) for part in found.parts] == [("/net", 1), ("/gross", 2)]
+    mixed = orders.merge(votes(Order(net=10, gross=11), Order(net=10, gross=11), Order(net=2, gross=3)), item="a")
+    assert mixed.value == Order(net=10, gross=11)
+    broken = orders.merge(
+        [
+            Candidate(Order(net=10, gross=10), "a", weight=2.0),
+            Candidate(Order(net=3, gross=4), "b", weight=2.0),
+            Candidate(Order(net=10, gross=12), "c", weight=0.5),
+            Candidate(Order(net=2, gross=4), "d", weight=2.0),
+            Candidate(Order(net=10, gross=13), "e", weight=2.0),
+        ],
+        item="b",
+    )
+    assert isinstance(broken.value, Order) and broken.value.gross >= broken.value.net
+    assert engine.aggregator("orders").merge(votes({"x", "y"}, {"x"}, {"x", "y"}), item="set").value == {"x", "y"}
+    with pytest.raises(raywf.InvalidInput, match="takes the name of a strategy"):
+        engine.aggregator("orders", strategy=Fields())  # type: ignore[arg-type]
 
 
 def test_bad_input_is_refused_before_anything_is_sent(engine: raywf.WorkflowEngine) -> None:

@@ -102,6 +102,13 @@ class GenericPoint(Generic[T]):
     x: T
 
 
+@dataclasses.dataclass
+class Grown:
+    x: int
+    more: int = 7
+    those: list[int] = dataclasses.field(default_factory=list)
+
+
 @pydantic_dataclass
 class Checked:
     x: int
