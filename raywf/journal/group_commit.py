@@ -252,7 +252,7 @@ class GroupCommit:
                     callback()
                 self._committing = False
                 await asyncio.sleep(0)  # the loop's turn: what becomes ready now goes with the next commit
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):  # the latter: the loop it ran on is gone
             raise
         except LeaseLost as error:
             self._stop(error)

@@ -44,10 +44,14 @@ def type_name(cls: type) -> str:
     return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
 
 
+def _is_ours(file: str) -> bool:
+    return "/raywf/runtime/" in file or file.endswith("/raywf/testing/work.py")
+
+
 def _user_frames(error: BaseException) -> Any:
     """The traceback without our own frames at its top."""
     frames = error.__traceback__
-    while frames is not None and "/raywf/runtime/" in frames.tb_frame.f_code.co_filename.replace("\\", "/"):
+    while frames is not None and _is_ours(frames.tb_frame.f_code.co_filename.replace("\\", "/")):
         if frames.tb_next is None:
             break
         frames = frames.tb_next

@@ -44,7 +44,6 @@ from raywf.runtime.parts import MeasuredJournal, Parts, SubmitRequest
 from raywf.runtime.sleeping import Sleepers
 from raywf.runtime.triggers import KINDS as TRIGGER_KINDS
 from raywf.runtime.triggers import Triggers
-from raywf.runtime.work import LocalWork
 
 log = logging.getLogger("raywf.owner")
 PATIENCE_S = 2.0
@@ -96,7 +95,7 @@ class Owner:
             plan_of=self.definitions.plan,
             telemetry=parts.telemetry,
         )
-        self.work = LocalWork(self.host, evaluator, parts.code, self.loop, parts.threads, parts.dispatcher)
+        self.work = parts.work(self.host, evaluator, parts.code, self.loop, parts.threads, parts.dispatcher)
         self.host.work = self.work
         self.host.on_closed = self._closed
         self.gate = self.work.gate = Gate(parts.journal, namespace, me.owner, parts.clock, self.loop)

@@ -13,7 +13,7 @@ from raywf.runtime.code import Code
 from raywf.runtime.data import Blobs
 from raywf.runtime.hands import Commits
 from raywf.runtime.leases import Beside, ThreadBeside
-from raywf.runtime.work import Dispatcher, ThreadPool
+from raywf.runtime.work import Dispatcher, LocalWork, ThreadPool
 from raywf.telemetry import Telemetry
 
 
@@ -70,7 +70,7 @@ class CommitBufferFactory(Protocol):
 @dataclass(slots=True)
 class Parts:
     """What an owner is built from. ``open_journal`` opens the store once more, for whoever keeps the leases
-    ``beside`` the loop (in a thread)."""
+    ``beside`` the loop (in a thread); ``work`` makes the hands that run attempts."""
 
     journal: Journal
     open_journal: Callable[[], Journal]
@@ -84,6 +84,7 @@ class Parts:
     code: Code
     dispatcher: Dispatcher | None = None
     beside: Callable[[], Beside] = ThreadBeside
+    work: Callable[..., LocalWork] = LocalWork
 
 
 class MeasuredJournal:

@@ -71,6 +71,7 @@ class Sleepers:
         self._alarm: asyncio.TimerHandle | None = None
         self._look_at = math.inf
         self._broken: set[int] = set()
+        self._is_over = False
         host.on_rest = self._rest
         host.on_stir = self._stir
 
@@ -116,8 +117,10 @@ class Sleepers:
                 self._rest(live)
 
     async def _load(self, keys: Iterable[int]) -> None:
-        """One load at a time: what is read here cannot be in memory, so it cannot change while it is read."""
+        """One load at a time: what is read here cannot be in memory, so it cannot change while it is read. Nor is it what
+        has just ended here: that leaves memory at once, and is open in the store until its end is on disk."""
         async with self._loading:
+            await self._host.commits.drain()
             here = {live.key for live in self._host.open.values()} | self._broken
             wanted = [key for key in keys if key not in here]
             for start in range(0, len(wanted), _PER_LOAD):
@@ -167,6 +170,8 @@ class Sleepers:
                     break
             following = await self._journal.next_wake(self._lane, list(self._epochs), until)
         except Exception:
+            if self._is_over:
+                return
             log.exception("what sleeps could not be looked at; trying again")
             self.look_by(self._clock.now() + 1.0)
             return
@@ -188,5 +193,6 @@ class Sleepers:
             return 0
 
     def stop(self) -> None:
+        self._is_over = True
         if self._alarm is not None:
             self._alarm.cancel()

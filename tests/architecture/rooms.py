@@ -96,7 +96,7 @@ HOUSE: dict[str, Room] = {
         lazily="pyarrow numpy",
     ),
     "cli": _room(
-        "core errors config definition journal client aggregation raywf demo dashboard",
+        "core errors config definition journal client aggregation raywf demo dashboard testing",
         "typer click rich yaml pydantic",
         lazily="pyarrow jsonschema tenacity",
     ),

@@ -16,7 +16,7 @@ from raywf.cli import main as program
 Cli = Callable[..., Any]
 ROOT = Path(__file__).resolve().parents[3]
 COMMANDS = (
-    "run demo validate graph ls show why history watch result approve reject signal resolve pause resume cancel limits up "
+    "run demo validate graph chaos ls show why history watch result approve reject signal resolve pause resume cancel limits up "
     "down doctor version"
 ).split()
 RESULTS = [f"results {name}" for name in ("compare", "sources", "calibration")]

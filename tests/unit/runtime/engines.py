@@ -31,7 +31,7 @@ from raywf.runtime.local import InlineThreads, JumpingLoop, LoopClock
 from raywf.runtime.owner import Owner
 from raywf.runtime.parts import Parts, SubmitRequest
 from raywf.telemetry import Telemetry
-from raywf.testing.running import _code_of
+from raywf.testing.work import code_of
 
 _numbers = itertools.count(1)
 LANE = "default/tests"
@@ -135,7 +135,7 @@ class Engine:
             blobs=self.blobs,
             threads=self.threads,
             telemetry=self.telemetry,
-            code=code or _code_of(workflow),
+            code=code or code_of(workflow),
         )
         at = self.clock.now()
         self.life = life

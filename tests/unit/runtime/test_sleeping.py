@@ -281,3 +281,27 @@ def test_a_history_is_folded_from_its_snapshot_and_from_the_beginning_where_that
 
     within(long, main)
     assert "is folded from its beginning" in caplog.text
+
+
+@raywf.workflow
+def just_waits(x: int):
+    return raywf.wait_signal("go")
+
+
+def test_what_has_just_ended_here_is_not_taken_up_again_from_a_store_that_does_not_know_yet() -> None:
+    async def main(engine: Engine) -> Any:
+        await engine.submit(1)
+        await engine.commits.drain()
+        live = engine.live()
+        assert live is not None and live.wake_at is not None
+        engine.journal.gate.clear()
+        engine.host.signal(live, "go", b"1", "first", None)
+        assert engine.live() is None  # it has ended, and nothing of that is on disk
+        waking = asyncio.ensure_future(engine.owner.sleepers.wake("default", ["x"]))
+        await asyncio.sleep(0.1)
+        engine.journal.gate.set()
+        await waking
+        assert engine.live() is None
+        return await engine.ending()
+
+    assert within(just_waits, main, resident=10)[0] == "execution_completed"

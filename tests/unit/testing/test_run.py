@@ -692,11 +692,6 @@ def test_runs_know_nothing_of_each_other() -> None:
     assert run(own) == ("test", "none")
 
 
-def test_what_is_not_there_yet_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="faults="):
-        run(waiting, faults=object())
-
-
 async def test_a_run_inside_of_a_running_loop_says_so_or_works() -> None:
     """In a test that is itself async, the run goes to a thread of its own."""
     assert await asyncio.to_thread(run, choose, 11) == 111
