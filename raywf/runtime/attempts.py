@@ -109,13 +109,13 @@ class CoroutineRunners:
     def start(self, call: Callable[..., Coroutine[Any, Any, Any]], given: Given, done: Done) -> Attempt:
         attempt = Attempt(call, done, given)
         self._queue.append(attempt)
-        self._pump_soon()
+        if not self._pumping:
+            self._pump_soon()
         return attempt
 
     def _pump_soon(self) -> None:
-        if not self._pumping:
-            self._pumping = True
-            self._loop.call_soon(self._pump)
+        self._pumping = True
+        self._loop.call_soon(self._pump)
 
     def _pump(self) -> None:
         """Wake one runner; look again in the next step, when it has either emptied the queue or suspended."""
@@ -136,35 +136,31 @@ class CoroutineRunners:
         while True:
             while self._queue:
                 attempt = self._queue.popleft()
+                if attempt.cancelled:
+                    attempt.done(None, asyncio.CancelledError())
+                    continue
+                attempt.runner, attempt.begun = runner, True
                 context = contextvars.Context()
-                suspended = self._begin(runner, attempt, context)
-                if suspended is not None:
+                try:
+                    suspended = context.run(_first_step, attempt)
+                except StopIteration as stop:  # it never suspended
+                    attempt.runner = None
+                    if not self._closing:
+                        attempt.done(stop.value, None)
+                except BaseException as error:
+                    self._ended(attempt, None, error)
+                else:
                     await self._rest(attempt, context, *suspended)
                 if runner.cancelling():
                     # Whoever was cancelled may have left the cancellation behind; it must not meet the next attempt.
-                    self._pump_soon()
+                    if not self._pumping:
+                        self._pump_soon()
                     return
             if self._closing or len(self._idle) >= 64:
                 return
             wake: asyncio.Future[None] = self._loop.create_future()
             self._idle.append(wake)
             await wake
-
-    def _begin(self, runner: asyncio.Task[None], attempt: Attempt, context: contextvars.Context) -> _Suspended | None:
-        """The first step of an attempt. None: it never suspended, and has been reported."""
-        if attempt.cancelled:
-            attempt.done(None, asyncio.CancelledError())
-            return None
-        attempt.runner, attempt.begun = runner, True
-        try:
-            return context.run(_first_step, attempt)
-        except StopIteration as stop:
-            attempt.runner = None
-            if not self._closing:
-                attempt.done(stop.value, None)
-        except BaseException as error:
-            self._ended(attempt, None, error)
-        return None
 
     async def _rest(
         self, attempt: Attempt, context: contextvars.Context, coroutine: Coroutine[Any, Any, Any], yielded: Any

@@ -40,7 +40,7 @@ from raywf.runtime.children import child_ended, open_child, start_child
 from raywf.runtime.evaluate import Evaluator, failure_of
 from raywf.runtime.hands import Commits, Work
 from raywf.runtime.keeping import keep_snapshot
-from raywf.runtime.live import Live, Prepared, address, only_runs, wake_at, words, worker_lost_text
+from raywf.runtime.live import Live, Prepared, address, goes_on, only_runs, wake_at, words, worker_lost_text
 from raywf.telemetry import Telemetry
 
 log = logging.getLogger("raywf.host")
@@ -119,10 +119,8 @@ class Host:
         self.telemetry.execution_started(live)
         if row.deadline is not None:
             self._arm((row.id, -1, None, "deadline"), row.deadline)
-        rows: list[EventRow] = []
-        live.state = prepared.after._replace(input=input_)
-        self._record(live, ev.ExecutionStarted(input_), by, rows)
-        self._go_on(live, prepared.effects, rows)
+        state = prepared.after._replace(input=input_)
+        self._advance(live, state, prepared.effects, ev.ExecutionStarted(input_), by)
         return live
 
     def new_key(self, shard: int) -> int:
@@ -155,20 +153,20 @@ class Host:
 
     def turn(self, live: Live, event: ev.Event, by: str | None = None) -> None:
         """One turn, one breath: the event, everything it evaluates to at once, and then the effects, once on disk."""
-        rows: list[EventRow] = []
-        self._go_on(live, self._step(live, event, by, rows), rows)
+        state, effects = step(live.state, event)
+        self._advance(live, state, effects, event, by)
 
-    def _go_on(self, live: Live, effects: Sequence[Effect], rows: list[EventRow]) -> None:
-        if len(effects) == 1 and type(effects[0]) is StartAttempt and self._only_goes_on(live):
-            self.commits.add_turn(live.shard, rows, functools.partial(self.release, live, effects, live.state))
+    def _advance(
+        self, live: Live, state: ExecutionState, effects: Sequence[Effect], event: ev.Event, by: str | None
+    ) -> None:
+        """The rest of a turn, once it is known what the event makes of the state."""
+        live.state = state
+        live.seq = seq = live.seq + 1
+        rows: list[EventRow] = [_new(EventRow, (live.key, seq, self.clock.now(), by, *to_record(event)))]
+        if len(effects) == 1 and type(effects[0]) is StartAttempt and goes_on(live):
+            self.commits.add_turn(live.shard, rows, functools.partial(self.release, live, effects, state))
         else:
             self._carry_out(live, effects, rows)
-
-    def _only_goes_on(self, live: Live) -> bool:
-        """Whether nothing is to be said of an execution but what has happened: it is running, and is said to be."""
-        if live.status != "running" or live.missing is not None or live.seq >= live.snapshot_at:
-            return False
-        return only_runs(live.state)
 
     def _carry_out(self, live: Live, todo: Iterable[Effect], rows: list[EventRow]) -> None:
         """Finish a turn that has begun with ``rows``; or one of recovery, that begins with an evaluation."""
@@ -185,7 +183,7 @@ class Host:
                     leaving.append(effect)
             todo = following
         closed = live.state.closed is not None
-        if rows and leaving and self._only_goes_on(live):
+        if rows and leaving and goes_on(live):
             self.commits.add_turn(live.shard, rows, functools.partial(self.release, live, leaving))
             return
         if rows:
@@ -201,12 +199,9 @@ class Host:
 
     def _step(self, live: Live, event: ev.Event, by: str | None, rows: list[EventRow]) -> Sequence[Effect]:
         live.state, effects = step(live.state, event)
-        self._record(live, event, by, rows)
-        return effects
-
-    def _record(self, live: Live, event: ev.Event, by: str | None, rows: list[EventRow]) -> None:
         live.seq += 1
         rows.append(_new(EventRow, (live.key, live.seq, self.clock.now(), by, *to_record(event))))
+        return effects
 
     def _evaluate(self, live: Live, task: int, rows: list[EventRow]) -> Iterable[Effect]:
         current = live.state.tasks[task]

@@ -82,6 +82,13 @@ def only_runs(state: ExecutionState) -> bool:
     return not state.waiting and state.closed is None and not state.undoing and state.started and state.pause is None
 
 
+def goes_on(live: Live) -> bool:
+    """Whether nothing is to be said of an execution but what has happened: it is running, and is said to be."""
+    if live.status != "running" or live.missing is not None or live.seq >= live.snapshot_at:
+        return False
+    return only_runs(live.state)
+
+
 def address(live: Live, task: int, item: int | None) -> str:
     return address_of(live.state, task, item)
 
