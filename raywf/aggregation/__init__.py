@@ -16,14 +16,19 @@ from raywf.aggregation.calibration import CalibrationReport
 from raywf.aggregation.candidates import Candidate
 from raywf.aggregation.facts import Answer, FactSet, Gold
 from raywf.aggregation.fields import Fields
+from raywf.aggregation.judging import Judge, Jury, Synthesis
 from raywf.aggregation.learning import Learned
 from raywf.aggregation.lists import Lists
+from raywf.aggregation.resolving import Abstain, AskJudge, AskPerson, MoreSamples, Policy, Step, TieBreak
 from raywf.aggregation.result import AggregateResult, Conflict, Contribution, Part
 from raywf.aggregation.stopping import EarlyStop, NextSource
 
 __all__ = [
+    "Abstain",
     "AggregateResult",
     "Answer",
+    "AskJudge",
+    "AskPerson",
     "CalibrationReport",
     "Candidate",
     "Conflict",
@@ -32,9 +37,16 @@ __all__ = [
     "FactSet",
     "Fields",
     "Gold",
+    "Judge",
+    "Jury",
     "Learned",
     "Lists",
+    "MoreSamples",
     "NextSource",
     "Part",
+    "Policy",
     "ResultAggregator",
+    "Step",
+    "Synthesis",
+    "TieBreak",
 ]

@@ -6,28 +6,31 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
+from raywf.aggregation.account import conflicts_with, contributions, unit
+from raywf.aggregation.asking import Ask, Asking, Gather, drive, drive_async
 from raywf.aggregation.ballot import Ballot, collect
 from raywf.aggregation.calibration import CalibrationReport, Calibrator, calibration_report, capped
 from raywf.aggregation.candidates import Candidate, check_probability
-from raywf.aggregation.conflicts import conflict_kind
 from raywf.aggregation.em import METHODS, Fitted, fit
 from raywf.aggregation.evidence import Trust
 from raywf.aggregation.facts import Answer, Fact, FactSet, Gold
 from raywf.aggregation.identity import Key, identity, spelling
+from raywf.aggregation.judging import hearing
 from raywf.aggregation.learning import ENOUGH_ITEMS, Learned, learn, learn_from, reweighted
 from raywf.aggregation.numeric import NUMERIC, merge_numbers
 from raywf.aggregation.reliability import trust
-from raywf.aggregation.result import AggregateResult, Conflict, Contribution, Decision
+from raywf.aggregation.resolving import Policy, check_reconcile, counted_together, reconciled, resolving, with_originals
+from raywf.aggregation.result import AggregateResult, ConflictKind, Decision
 from raywf.aggregation.stack import FOLDS
 from raywf.aggregation.stopping import EarlyStop
 from raywf.aggregation.strategies import STRATEGIES, auto
-from raywf.aggregation.structures import STRUCTURES, Structures, check_inside, settings_of, unknown_strategy
+from raywf.aggregation.structures import JUDGED, STRUCTURES, Structures, check_inside, settings_of, unknown_strategy
 from raywf.errors import InvalidInput
 
 TIE_DIGITS = 12
 """Scores equal to this many digits are a tie; sums of the same weights differ only after them."""
 LEARNING = ("auto", "stack", "wawa", "best_source", *METHODS)
-KNOWN = {*LEARNING, *NUMERIC, *STRATEGIES, *STRUCTURES}
+KNOWN = {*LEARNING, *NUMERIC, *STRATEGIES, *STRUCTURES, *JUDGED}
 """Every strategy that has a name."""
 
 
@@ -51,7 +54,8 @@ class ResultAggregator:
     by the shape of the values (`raywf.aggregation.shapes`), and for labels climbs the ladder of
     `raywf.aggregation.learning` as far as the evidence
     carries, and `result.rung` and `result.why` say where it stands. A confidence of `accept_at` or more is "accepted",
-    less is "escalated" (ask somebody), no vote at all is "abstained". `Fields` and `Lists` are strategies with settings.
+    less is "escalated" (ask somebody), no vote at all is "abstained". `Fields` and `Lists` are strategies with settings; `Judge`,
+    `Jury` and `Synthesis` ask somebody. `reconcile` names differences that are none, of "format", "unit" and "granularity".
 
     The order of the candidates changes nothing. Ties go to the value with the higher stated confidence, then to a lot
     fixed by who voted for what: the same ballot always gives the same winner, and over many ballots no label gains.
@@ -59,11 +63,19 @@ class ResultAggregator:
     Raises `InvalidInput` for an unknown strategy and for an `accept_at` outside 0..1.
     """
 
-    def __init__(self, strategy: Any = "auto", *, accept_at: float = 0.7, facts: FactSet | None = None) -> None:
+    def __init__(
+        self,
+        strategy: Any = "auto",
+        *,
+        accept_at: float = 0.7,
+        facts: FactSet | None = None,
+        reconcile: Iterable[ConflictKind] = (),
+    ) -> None:
         name, settings = settings_of(strategy)
         if name not in KNOWN:
-            raise InvalidInput(unknown_strategy(name, KNOWN))
+            raise InvalidInput(unknown_strategy(name, KNOWN - {*JUDGED}))
         check_probability(accept_at, "accept_at, the confidence from which an answer is accepted,")
+        self.reconcile = check_reconcile(reconcile)
         check_inside(settings, self._inside)
         self.strategy = name
         self.settings = settings
@@ -111,6 +123,34 @@ class ResultAggregator:
     def merge(self, candidates: Iterable[Candidate]) -> AggregateResult:
         """One answer from `candidates`, one per source. Raises `InvalidInput` for a source that answers twice."""
         return self._merge(collect(candidates), self._knowledge())
+
+    async def merge_async(self, candidates: Iterable[Candidate], *, gather: Gather | None = None) -> AggregateResult:
+        """`merge` with judges and writers that are awaited, all at once with `gather=asyncio.gather`, else one after another."""
+        ballot = collect(candidates)
+        if ballot.votes and self.strategy in JUDGED:
+            return await drive_async(self._hearing(ballot), gather=gather)
+        return self._merge(ballot, self._knowledge())
+
+    def resolve(self, candidates: Iterable[Candidate], policy: Policy, ask: Ask) -> AggregateResult:
+        """`merge`, and where the result is not accepted what `policy` says (`raywf.aggregation.resolving`).
+
+        `ask(step)` gives the answer of the source or the person that the step names: a value, a `Candidate`, or None for no
+        answer. What was done is in `insights`. Whatever `ask` raises goes on to the caller.
+        """
+        return drive(self._resolving(candidates, policy), ask)
+
+    async def resolve_async(
+        self, candidates: Iterable[Candidate], policy: Policy, ask: Ask, *, gather: Gather | None = None
+    ) -> AggregateResult:
+        """`resolve` with judges, sources and persons that are awaited."""
+        return await drive_async(self._resolving(candidates, policy), ask, gather)
+
+    def _resolving(self, candidates: Iterable[Candidate], policy: Policy) -> Asking:
+        return resolving(collect(candidates).candidates, policy, self.merge, self.accept_at)
+
+    def _hearing(self, ballot: Ballot) -> Asking:
+        vote = ResultAggregator(accept_at=self.accept_at, facts=self.facts).merge(ballot.candidates)
+        return hearing(self.settings, ballot, vote, self.accept_at)  # type: ignore[arg-type]
 
     def merge_many(self, batch: Iterable[Iterable[Candidate]]) -> list[AggregateResult]:
         """One answer per item of `batch`, in order. `InvalidInput.index` names the item that is refused.
@@ -212,7 +252,7 @@ class ResultAggregator:
 
     def _calibrated(self, known: Knowledge) -> Knowledge:
         """With what the gold items say of this strategy's claims; a stack is fitted to them as it is."""
-        if self.strategy in ("auto", "stack", "best_source", *STRUCTURES, *NUMERIC):
+        if self.strategy in ("auto", "stack", "best_source", *STRUCTURES, *JUDGED, *NUMERIC):
             return known
         items, claimed, truths = self.facts.by_item(), [], []
         for item in sorted(self.facts.golds):
@@ -223,9 +263,17 @@ class ResultAggregator:
         return replace(known, calibrator=Calibrator.fit(claimed, truths))
 
     def _merge(self, ballot: Ballot, known: Knowledge) -> AggregateResult:
+        if self.reconcile and (stands := reconciled(ballot, self.reconcile)):
+            together = self._merge_as_said(collect(counted_together(ballot, stands)), known)
+            return with_originals(together, ballot, stands)
+        return self._merge_as_said(ballot, known)
+
+    def _merge_as_said(self, ballot: Ballot, known: Knowledge) -> AggregateResult:
         learned = known.learned
         if not ballot.votes:
             return _abstained(ballot, self.strategy, learned)
+        if self.strategy in JUDGED:
+            return drive(self._hearing(ballot))
         if self.strategy == "auto" and (shaped := self._by_structure().merge_auto(ballot)) is not None:
             return shaped
         if self.strategy in STRUCTURES:
@@ -235,18 +283,18 @@ class ResultAggregator:
         name, calibrated, scores, ballot = self._scores(ballot, known)
         ranking = _ranked(ballot, scores)
         winner = ranking[0]
-        confidence = _unit(scores[winner])
+        confidence = unit(scores[winner])
         return AggregateResult(
             value=ballot.values[winner],
             confidence=confidence,
             calibrated=calibrated,
-            quality=_unit(ballot.support(winner) * len(ballot.votes) / len(ballot.candidates)),
-            agreement=_unit(ballot.voted(winner)),
-            conflicts=_conflicts(ballot, winner),
-            provenance=_provenance(ballot, winner),
+            quality=unit(ballot.support(winner) * len(ballot.votes) / len(ballot.candidates)),
+            agreement=unit(ballot.voted(winner)),
+            conflicts=conflicts_with(ballot, winner),
+            provenance=contributions(ballot, winner),
             decision=self._decide(confidence),
             strategy=name,
-            probs=tuple((ballot.values[key], _unit(scores[key])) for key in ranking),
+            probs=tuple((ballot.values[key], unit(scores[key])) for key in ranking),
             rung=learned.rung if self.strategy == "auto" else "",
             why=learned.why if self.strategy == "auto" or (self.strategy in METHODS and known.fitted is None) else "",
             insights=learned.insights,
@@ -293,7 +341,7 @@ class ResultAggregator:
 
     def _inside(self, strategy: Any, facts: FactSet) -> "ResultAggregator":
         """An aggregator for a part of the values."""
-        return ResultAggregator(strategy, facts=facts)
+        return ResultAggregator(strategy, facts=facts, reconcile=self.reconcile)
 
     def _decide(self, confidence: float) -> Decision:
         return "accepted" if confidence >= self.accept_at else "escalated"
@@ -320,30 +368,6 @@ def _ranked(ballot: Ballot, scores: dict[Key, float]) -> list[Key]:
     )
 
 
-def _conflicts(ballot: Ballot, winner: Key) -> tuple[Conflict, ...]:
-    sources: dict[Key, list[str]] = {}
-    for vote in ballot.votes:
-        if vote.key != winner:
-            sources.setdefault(vote.key, []).append(vote.source)
-    merged = ballot.values[winner]
-    found = [
-        Conflict(ballot.values[key], tuple(names), _unit(ballot.voted(key)), conflict_kind(merged, ballot.values[key]))
-        for key, names in sources.items()
-    ]
-    return tuple(sorted(found, key=lambda conflict: (-conflict.share, conflict.sources)))
-
-
-def _provenance(ballot: Ballot, winner: Key | None) -> tuple[Contribution, ...]:
-    votes = {vote.source: vote for vote in ballot.votes}
-    found = []
-    for candidate in ballot.candidates:
-        vote = votes.get(candidate.source)
-        share = vote.share if vote else 0.0
-        agrees = vote.key == winner if vote else None
-        found.append(Contribution(candidate.source, candidate.value, candidate.confidence, share, agrees))
-    return tuple(found)
-
-
 def _abstained(ballot: Ballot, strategy: str, learned: Learned) -> AggregateResult:
     return AggregateResult(
         value=None,
@@ -352,15 +376,10 @@ def _abstained(ballot: Ballot, strategy: str, learned: Learned) -> AggregateResu
         quality=0.0,
         agreement=0.0,
         conflicts=(),
-        provenance=_provenance(ballot, None),
+        provenance=contributions(ballot, None),
         decision="abstained",
         strategy=strategy,
         probs=(),
         rung=learned.rung if strategy == "auto" else "",
         why="no source voted",
     )
-
-
-def _unit(value: float) -> float:
-    """Rounding may put a sum of shares a hair above 1."""
-    return min(max(value, 0.0), 1.0)

@@ -47,6 +47,17 @@ def conflict_kind(merged: Any, other: Any) -> ConflictKind:
     return "contradiction"
 
 
+def contains(specific: Any, general: Any) -> bool:
+    """Whether `general` stands inside `specific`, which says more: "Paris" in "Paris, France"."""
+    if (
+        not isinstance(specific, str)
+        or not isinstance(general, str)
+        or conflict_kind(specific, general) != "granularity"
+    ):
+        return False
+    return len(_words(general)) < len(_words(specific))
+
+
 def _plain(value: Any) -> object:
     if isinstance(value, bool) or value is None:
         return None

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any, NamedTuple, TypeAlias
 
+from raywf.aggregation.shapes import pointer, record_of
 from raywf.errors import InvalidInput
 
 PAIRS_UP_TO = 32
@@ -86,6 +87,17 @@ class Dossier:
         """Plain JSON data in canonical order: `[[source, value, confidence, probs, weight, at], …]`, then the truth."""
         said = [[source, *self.said[source]] for source in sorted(self.said)]
         return [said] if self.truth is None else [said, list(self.truth)]
+
+    def at(self, path: str) -> "Dossier":
+        """What is said of one part of the values, by JSON pointer; whoever has no such part is left out."""
+        said = {
+            source: each._replace(value=part_at(each.value, path), probs=None) for source, each in self.said.items()
+        }
+        truth = None if self.truth is None else self.truth._replace(value=part_at(self.truth.value, path))
+        return Dossier(
+            {source: each for source, each in said.items() if each.value is not None},
+            None if truth is None or truth.value is None else truth,
+        )
 
     @classmethod
     def from_data(cls, data: list[Any]) -> "Dossier":
@@ -303,6 +315,32 @@ def _weighed(days: list[tuple[int, str, int]], newest: int, half_life: float | N
 
 def low_of(mean: float, tries: float) -> float:
     return max(0.0, mean - 1.645 * math.sqrt(mean * (1.0 - mean) / (tries + 3.0)))
+
+
+def part_at(value: Any, path: str) -> Any:
+    """The part of a record that a JSON pointer names (RFC 6901); None where there is none. Raises `InvalidInput` for no pointer."""
+    if path and not path.startswith("/"):
+        raise InvalidInput(f'a field is named by a JSON pointer, as in "/total" or "/address/city", not {path!r}')
+    for step in path.split("/")[1:]:
+        record = record_of(value)
+        value = None if record is None else record.get(step.replace("~1", "/").replace("~0", "~"))
+    return value
+
+
+def fields_of(dossiers: Iterable[Dossier]) -> list[str]:
+    """The pointers of all fields that anybody stated, at any depth, sorted."""
+    found: set[str] = set()
+
+    def walk(value: Any, path: str) -> None:
+        for name, inside in (record_of(value) or {}).items():
+            deeper = path + pointer(name)
+            found.add(deeper)
+            walk(inside, deeper)
+
+    for dossier in dossiers:
+        for each in dossier.said.values():
+            walk(each.value, "")
+    return sorted(found)
 
 
 def check_item(item: object) -> str:

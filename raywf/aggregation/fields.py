@@ -15,11 +15,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from raywf.aggregation.account import contributions, unit
 from raywf.aggregation.ballot import Ballot, Vote
 from raywf.aggregation.candidates import Candidate
 from raywf.aggregation.facts import FactSet, Gold
 from raywf.aggregation.identity import Key, identity
-from raywf.aggregation.result import AggregateResult, Conflict, Contribution, Part
+from raywf.aggregation.result import AggregateResult, Conflict, Part
 from raywf.aggregation.shapes import Merger, pointer, rebuilt, record_of, sure, validated
 from raywf.errors import InvalidInput
 
@@ -100,23 +101,14 @@ def merge_fields(
         parts = tuple(_parts_of(record_of(value) or {}, said))
         confidence = min([part.confidence for part in parts], default=confidence)
     mine = None if value is None else identity(value)
-    agreement = math.fsum(each.share for each in said if each.vote.key == mine)
-    counted = {each.candidate.source: each for each in said}
     return AggregateResult(
         value=value,
         confidence=confidence,
         calibrated=False,
         quality=math.fsum(merged.quality) / max(len(merged.quality), 1) * len(said) / len(ballot.candidates),
-        agreement=min(agreement, 1.0),
+        agreement=0.0 if mine is None else unit(ballot.voted(mine)),
         conflicts=tuple(merged.conflicts),
-        provenance=tuple(
-            Contribution(
-                c.source, c.value, c.confidence,
-                counted[c.source].share if c.source in counted else 0.0,
-                counted[c.source].vote.key == mine if c.source in counted else None,
-            )
-            for c in ballot.candidates
-        ),
+        provenance=contributions(ballot, mine),
         decision="abstained" if value is None else "accepted" if confidence >= accept_at else "escalated",
         strategy="fields",
         probs=(),

@@ -10,11 +10,12 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from raywf.aggregation.account import contributions, unit
 from raywf.aggregation.ballot import Ballot
 from raywf.aggregation.candidates import Candidate, check_probability
 from raywf.aggregation.identity import identity
 from raywf.aggregation.matching import in_order, key_of, matched, name_of
-from raywf.aggregation.result import AggregateResult, Conflict, ConflictKind, Contribution, Part
+from raywf.aggregation.result import AggregateResult, Conflict, ConflictKind, Part
 from raywf.aggregation.shapes import Merger, contents, record_of, refilled, sure
 from raywf.errors import InvalidInput
 
@@ -198,7 +199,6 @@ def _result(
     value = refilled([source.candidate.value for source in sources], found)
     mine = identity(value)
     shares = {vote.source: vote.share for vote in ballot.votes}
-    agrees = {vote.source: vote.key == mine for vote in ballot.votes}
     confidence = min([part.confidence for part in parts], default=sure(list(shares.values()), []))
     kept = [part.agreement for part in parts if part.kept]
     return AggregateResult(
@@ -208,12 +208,9 @@ def _result(
         quality=min(math.fsum(kept) / max(len(kept), 1) if kept else 1.0, 1.0)
         * len(ballot.votes)
         / len(ballot.candidates),
-        agreement=min(math.fsum(shares[name] for name, same in agrees.items() if same), 1.0),
+        agreement=unit(ballot.voted(mine)),
         conflicts=tuple(conflicts),
-        provenance=tuple(
-            Contribution(c.source, c.value, c.confidence, shares.get(c.source, 0.0), agrees.get(c.source))
-            for c in ballot.candidates
-        ),
+        provenance=contributions(ballot, mine),
         decision="accepted" if confidence >= accept_at else "escalated",
         strategy="set" if how.as_set else "list",
         probs=(),

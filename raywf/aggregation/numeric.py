@@ -103,6 +103,9 @@ def merge_numbers(ballot: Ballot, strategy: str, accept_at: float) -> AggregateR
     shares = [vote.share for vote in ballot.votes]
     largest = max(map(abs, values)) or 1.0
     merged = NUMERIC[strategy]([v / largest for v in values], shares) * largest  # 1e308 must not overflow
+    merged = min(
+        (v for v in values if math.isclose(v, merged, rel_tol=1e-12)), default=merged
+    )  # what was said, not its rounding
     near = max(2 * spread(values, shares), NEAR * abs(merged))
     inside = [s for v, s in zip(values, shares, strict=True) if abs(v - merged) <= near]
     votes = evidence(inside)  # one source says nothing of how well sources agree: at most 0.5
@@ -139,9 +142,16 @@ def merge_numbers(ballot: Ballot, strategy: str, accept_at: float) -> AggregateR
 
 
 def _number(source: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
         raise InvalidInput(
             f"source {source!r} says {value!r:.80}, which is no finite number; a numeric strategy merges numbers only: "
             "parse texts first, and give value=None for a source without an answer"
         )
     return float(value)
+
+
+def _is_finite(value: int | float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond every float
+        return False

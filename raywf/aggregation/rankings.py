@@ -16,9 +16,10 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, TypeAlias
 
+from raywf.aggregation.account import conflicts_with, contributions, unit
 from raywf.aggregation.ballot import Ballot
 from raywf.aggregation.identity import Key, identity, spelling
-from raywf.aggregation.result import AggregateResult, Conflict, Contribution
+from raywf.aggregation.result import AggregateResult
 from raywf.aggregation.shapes import contents, refilled, sure
 from raywf.errors import InvalidInput
 
@@ -119,20 +120,15 @@ def merge_rankings(ballot: Ballot, strategy: str, accept_at: float) -> Aggregate
     order = RANKINGS[strategy](rankings, sorted(things, key=spelling))
     value = refilled([said[vote.source].value for vote in ballot.votes], [things[key] for key in order])
     mine = identity(value)
-    shares = {vote.source: vote.share for vote in ballot.votes}
-    agrees = {vote.source: vote.key == mine for vote in ballot.votes}
     confidence = _least_sure(rankings, order)
     return AggregateResult(
         value=value,
         confidence=confidence,
         calibrated=False,
         quality=_kept_pairs(rankings, order) * len(ballot.votes) / len(ballot.candidates),
-        agreement=min(math.fsum(shares[name] for name, same in agrees.items() if same), 1.0),
-        conflicts=_conflicts(ballot, mine),
-        provenance=tuple(
-            Contribution(c.source, c.value, c.confidence, shares.get(c.source, 0.0), agrees.get(c.source))
-            for c in ballot.candidates
-        ),
+        agreement=unit(ballot.voted(mine)),
+        conflicts=conflicts_with(ballot, mine),
+        provenance=contributions(ballot, mine),
         decision="accepted" if confidence >= accept_at else "escalated",
         strategy=strategy,
         probs=(),
@@ -175,12 +171,3 @@ def _kept_pairs(rankings: Sequence[Ranking], order: Sequence[Key]) -> float:
     kept = math.fsum(over[a][b] for a in range(len(order)) for b in range(a + 1, len(order)))
     lost = math.fsum(over[b][a] for a in range(len(order)) for b in range(a + 1, len(order)))
     return kept / (kept + lost) if kept + lost else 1.0
-
-
-def _conflicts(ballot: Ballot, mine: Key) -> tuple[Conflict, ...]:
-    others: dict[Key, list[str]] = {}
-    for vote in ballot.votes:
-        if vote.key != mine:
-            others.setdefault(vote.key, []).append(vote.source)
-    found = [Conflict(ballot.values[key], tuple(names), min(ballot.voted(key), 1.0)) for key, names in others.items()]
-    return tuple(sorted(found, key=lambda conflict: (-conflict.share, conflict.sources)))

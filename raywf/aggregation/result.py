@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from raywf.aggregation.candidates import Candidate
+
 Decision: TypeAlias = Literal["accepted", "escalated", "abstained"]
 
 
@@ -84,3 +86,7 @@ class AggregateResult:
     why: str = ""
     insights: tuple[str, ...] = ()
     parts: tuple[Part, ...] = ()
+
+    def candidates(self) -> list[Candidate]:
+        """What went in, to merge it again with more; the shares of the votes are the weights. Distributions are not kept."""
+        return [Candidate(part.value, part.source, part.confidence, None, part.share) for part in self.provenance]

@@ -4,12 +4,12 @@
     lists of the same things    kemeny      each list has the same different labels, in an order of its own
     lists of numbers            vector      of one length, with a float among them: place by place
     other lists, sets           list, set   entities are matched, then kept or left out
-    quantities                  huber       numbers of which one is a float, or has a size of 100 or more
+    quantities                  huber       numbers of which one is a float, or has a size from 100 to 10^12
     texts                       text        one is longer than 100 characters, has a line break, or states an answer
     anything else, or a mixture             labels, which climb the ladder of `raywf.aggregation.learning`
 
-Whole numbers below 100 are labels: they are classes and marks at least as often as counts, and the mean of two classes is a third
-one that nobody meant. One more vote for a value that is there never changes the shape.
+Whole numbers below 100, and of 10^12 and more, are labels: they are classes, marks and ids at least as often as counts, and the
+mean of two classes is a third one that nobody meant. One more vote for a value that is there never changes the shape.
 """
 
 import dataclasses
@@ -37,6 +37,8 @@ LONG_LABEL = 100
 SHORT_LABEL = 20
 """Characters up to which nobody looks for a stated answer: most labels are so short, and looking costs."""
 QUANTITY = 100
+NAMES = 10**12
+"""Whole numbers so large are ids and instants, which have no middle, and arithmetic in floats would change their last digits."""
 RANKED_UP_TO = 1000
 _TAG = "$t"
 _TAGGED: dict[object, Shape] = {
@@ -54,6 +56,8 @@ def shape_of(values: Sequence[Any]) -> Shape:
         return "label"
     match found.pop():
         case "number":
+            if any(isinstance(v, int) and abs(v) >= NAMES for v in values):
+                return "label"
             return "number" if any(isinstance(v, float) or abs(v) >= QUANTITY for v in values) else "label"
         case "text":
             return "text" if any(_is_long(value) for value in values) else "label"

@@ -8,20 +8,23 @@ from typing import Any, TypeAlias
 from raywf.aggregation.ballot import Ballot
 from raywf.aggregation.facts import FactSet
 from raywf.aggregation.fields import Fields, merge_fields, projected
+from raywf.aggregation.judging import Judge, Jury, Synthesis
 from raywf.aggregation.lists import Lists, merge_lists, merge_vector
 from raywf.aggregation.numeric import merge_numbers
 from raywf.aggregation.rankings import RANKINGS, merge_rankings
 from raywf.aggregation.result import AggregateResult
 from raywf.aggregation.rover import merge_rover
-from raywf.aggregation.shapes import Merger, Shape, shape_of
+from raywf.aggregation.shapes import SHORT_LABEL, Merger, Shape, shape_of
 from raywf.aggregation.text import merge_central, merge_text
 from raywf.errors import InvalidInput
 
-Settings: TypeAlias = Fields | Lists
+Settings: TypeAlias = Fields | Lists | Judge | Jury | Synthesis
 Make: TypeAlias = Callable[[Any, FactSet], Merger]
 """Gives an aggregator from a strategy and what is known."""
 
 STRUCTURES = ("fields", "list", "set", "vector", *RANKINGS, "rover", "mbr", "text")
+JUDGED = ("judge", "jury", "synthesis")
+"""Strategies that ask somebody; they have a function, so they are values and no names."""
 """Strategies that merge what a value is made of; the others compare whole values, or average numbers."""
 _OF_SHAPE: dict[Shape, tuple[str, str]] = {
     "number": ("huber", "numbers: their middle, by Huber's estimator"),
@@ -39,11 +42,18 @@ def settings_of(strategy: object) -> tuple[str, Settings | None]:
     match strategy:
         case str():
             usual: dict[str, Settings] = {"fields": Fields(), "list": Lists(), "set": Lists(as_set=True)}
+            if strategy in JUDGED:
+                raise InvalidInput(
+                    f"strategy {strategy!r} has to know whom to ask: give it as a value, as in "
+                    f"raywf.aggregation.{strategy.capitalize()}(ask)"
+                )
             return strategy, usual.get(strategy)
         case Fields():
             return "fields", strategy
         case Lists():
             return ("set" if strategy.as_set else "list"), strategy
+        case Judge() | Jury() | Synthesis():
+            return type(strategy).__name__.lower(), strategy
         case _:
             raise InvalidInput(
                 f'there is no strategy {strategy!r:.80}: a strategy is a name, as in "majority", or a value with settings, as in '
@@ -62,7 +72,7 @@ def check_inside(settings: Settings | None, make: Make) -> None:
                     raise InvalidInput(f"field {path!r}: {error}") from None
         case Lists(of=of):
             make(of, FactSet())
-        case None:
+        case _:
             pass
 
 
@@ -91,7 +101,7 @@ class Structures:
                 return merge_fields(ballot, settings, self._of_field, accept_at)
             case Lists():
                 return merge_lists(ballot, settings, self._plain, accept_at)
-            case None:
+            case _:
                 pass
         if name == "vector":
             return merge_vector(ballot, self._plain, accept_at)
@@ -104,6 +114,11 @@ class Structures:
 
     def merge_auto(self, ballot: Ballot) -> AggregateResult | None:
         """What "auto" makes of values that are no labels; None for labels."""
+        for kind, payload in ballot.values:  # most values are short labels, and most merges are of them
+            if kind != "text" or len(payload) > SHORT_LABEL or "\n" in payload:  # type: ignore[arg-type,operator]
+                break
+        else:
+            return None
         name, settings, why = by_shape(ballot)
         if not name:
             return None

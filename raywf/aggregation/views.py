@@ -7,7 +7,7 @@ from raywf.aggregation.evidence import Standing
 from raywf.aggregation.insights import CalibrationLine, calibration_table, disagreement, insights, source_table
 
 CELL = 34
-_STYLE = """
+STYLE = """
 :root { color-scheme: light dark; --ink: #1a1a1a; --paper: #ffffff; --soft: #6b6b6b; --line: #d8d8d8; --hue: 24 93% 47%; }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e8e8e8; --paper: #16181c; --soft: #9a9a9a; --line: #3a3d44; --hue: 28 90% 55%; } }
@@ -15,7 +15,7 @@ text { fill: var(--ink); font: 12px system-ui, sans-serif; }
 .soft { fill: var(--soft); } .line { stroke: var(--line); fill: none; } .mark { fill: hsl(var(--hue)); }
 .cell { stroke: var(--paper); stroke-width: 1; }
 """
-_PAGE = """
+PAGE = """
 body { background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto;
   padding: 0 1rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; } th, td { padding: .3rem .9rem .3rem 0;
@@ -46,7 +46,7 @@ def disagreement_svg(standing: Standing) -> str:
                 f"{share:.1%} of {standing.pair(name, names[column], 'both')} items</title></rect>"
                 f'<text x="{at + CELL / 2:g}" y="{y + 21}" text-anchor="middle">{100 * share:.0f}</text>'
             )
-    return _svg(width, height, parts, "How often each pair of sources differs, in percent")
+    return svg(width, height, parts, "How often each pair of sources differs, in percent")
 
 
 def calibration_svg(lines: Sequence[CalibrationLine], source: str) -> str:
@@ -70,7 +70,7 @@ def calibration_svg(lines: Sequence[CalibrationLine], source: str) -> str:
             f'<circle class="mark" cx="{edge + size * claimed:.1f}" cy="{edge // 2 + size * (1 - true):.1f}" r="{radius:.1f}">'
             f"<title>claimed {line.low:.1f} to {line.high:.1f}: right {line.right} of {line.gold}</title></circle>"
         )
-    return _svg(edge + size + 20, size + edge + 20, parts, f"Confidence of {source}: claimed and true")
+    return svg(edge + size + 20, size + edge + 20, parts, f"Confidence of {source}: claimed and true")
 
 
 def comparison_html(standing: Standing, title: str) -> str:
@@ -90,7 +90,7 @@ def comparison_html(standing: Standing, title: str) -> str:
     heads = ("source", "answers", "gold", "right", "agrees", "trust", "at least", "copies")
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{escape(title)}</title><style>{_STYLE}{_PAGE}</style><h1>{escape(title)}</h1>"
+        f"<title>{escape(title)}</title><style>{STYLE}{PAGE}</style><h1>{escape(title)}</h1>"
         f'<p class="soft">{standing.items:,} items, {standing.gold:,} with known truth</p>'
         f"{f'<ul>{said}</ul>' if said else ''}"
         f"<h2>Sources</h2><table><tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>{rows}</table>"
@@ -103,8 +103,8 @@ def _percent(share: float | None) -> str:
     return "–" if share is None else f"{share:.1%}"
 
 
-def _svg(width: float, height: float, parts: Sequence[str], title: str) -> str:
+def svg(width: float, height: float, parts: Sequence[str], title: str) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:g}" height="{height:g}" viewBox="0 0 {width:g} {height:g}" '
-        f'role="img" aria-label="{escape(title)}"><title>{escape(title)}</title><style>{_STYLE}</style>{"".join(parts)}</svg>'
+        f'role="img" aria-label="{escape(title)}"><title>{escape(title)}</title><style>{STYLE}</style>{"".join(parts)}</svg>'
     )

@@ -24,7 +24,7 @@ from raywf.definition.model import WorkflowDefinition
 from raywf.errors import CodeMissing, InvalidInput, NotFound, RaywfError, WorkflowCancelled, WorkflowFailed
 from raywf.journal.factory import open_blobs, open_reader, parse
 from raywf.ports import EventRow, ExecutionRow, Reader
-from raywf.runtime.aggregating import read_standing
+from raywf.runtime.aggregating import read_standing, read_standing_of
 from raywf.runtime.data import Blobs, FileBlobs, MemoryBlobs, blob_root
 
 
@@ -225,9 +225,9 @@ class Readings:
         definition = await self.definition(row.definition)
         return definition.to_mermaid(task_statuses(state))
 
-    async def standing(self, name: str | None) -> tuple[str, Standing]:
-        """The name of an aggregator, and what its evidence amounts to. None: the one there is. Raises ``NotFound``, and
-        ``InvalidInput`` where there are several."""
+    async def standing(self, name: str | None, field: str | None = None) -> tuple[str, Standing]:
+        """The name of an aggregator, and what its evidence amounts to, of whole answers or of one ``field`` of them (a JSON
+        pointer; reads every item). None: the one there is. Raises ``NotFound``, and ``InvalidInput`` where there are several."""
         if name is None:
             known = await self.reader.aggregators(self.namespace)
             if len(known) > 1:
@@ -238,6 +238,8 @@ class Readings:
                     "`engine.aggregator(NAME).merge(…)` makes one"
                 )
             name = known[0]
+        if field is not None:
+            return name, await read_standing_of(self.reader, self.namespace, name, field)
         return name, (await read_standing(self.reader, self.namespace, name))[0]
 
     async def outcome(self, row: ExecutionRow) -> EventRow | None:

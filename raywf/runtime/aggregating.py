@@ -27,7 +27,7 @@ from pydantic_core import from_json, to_json
 
 from raywf.aggregation import AggregateResult, Candidate, Conflict, Contribution, Part, ResultAggregator
 from raywf.aggregation import facts as fact
-from raywf.aggregation.evidence import Dossier, Said, Standing, Trust, spelled
+from raywf.aggregation.evidence import Dossier, Said, Standing, Trust, fields_of, spelled
 from raywf.aggregation.facts import FactSet
 from raywf.config import Settings
 from raywf.errors import LeaseLost, NotConnected, NotFound, StoreUnavailable
@@ -171,6 +171,32 @@ async def read_standing(reader: Reader, namespace: str, name: str, gold: Gold | 
             if gold is not None:
                 gold.put(item, after)
     return standing, last
+
+
+async def read_standing_of(reader: Reader, namespace: str, name: str, field: str) -> Standing:
+    """What the evidence amounts to for one field of the answers. Raises ``NotFound`` for an aggregator, or a field, that is not there."""
+    row = await reader.aggregator(namespace, name)
+    if row is None:
+        await read_standing(reader, namespace, name)  # says what there is
+    assert row is not None
+    known: dict[str, Dossier] = {}
+    last = 0
+    while rows := await reader.evidence(row.key, last, 5000):
+        for item, told in dossiers(rows).items():
+            known[item] = known[item].merged(told) if item in known else told
+        last = rows[-1].seq
+    standing = Standing()
+    for item in known:
+        part = known[item].at(field)
+        if part.said:
+            standing.exchange(None, part)
+    if not standing.items:
+        there = ", ".join(fields_of(known.values())[:30])
+        raise NotFound(
+            f"no answer of aggregator {name!r} has a field {field!r}: "
+            + (f"there are {there}" if there else "its answers are no records")
+        )
+    return standing
 
 
 def dossiers(rows: Any) -> dict[str, Dossier]:

@@ -70,7 +70,7 @@ _EVERY_ROOM = (
 
 HOUSE: dict[str, Room] = {
     "core": _room("errors", stdlib=PURE_STDLIB, pure=True),
-    "aggregation": _room("core errors", lazily="numpy rapidfuzz scipy", stdlib=PURE_STDLIB, pure=True),
+    "aggregation": _room("core errors", lazily="numpy rapidfuzz scipy pyarrow", stdlib=PURE_STDLIB, pure=True),
     "errors": _room("core", never=OPENERS),
     "config": _room("core errors", never=OPENERS),
     "ports": _room("core errors config", never=OPENERS - {"asyncio"}),

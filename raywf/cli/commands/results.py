@@ -25,15 +25,36 @@ Name = Annotated[
     str | None,
     typer.Argument(metavar="NAME", help="The aggregator; not needed where there is one only.", show_default=False),
 ]
+Field = Annotated[
+    str | None,
+    typer.Option(
+        "--field",
+        metavar="POINTER",
+        help="Of records: this field alone, as in /total or /address/city.",
+        show_default=False,
+    ),
+]
+Parquet = Annotated[
+    Path | None, typer.Option("--parquet", metavar="FILE", help="Write the rows as a Parquet file.", show_default=False)
+]
 
 
-def _standing(store: str | None, namespace: str, name: str | None) -> tuple[str, Standing]:
+def _standing(store: str | None, namespace: str, name: str | None, field: str | None) -> tuple[str, Standing]:
     from raywf.client.reading import Readings
 
     async def work(readings: Readings) -> tuple[str, Standing]:
-        return await readings.standing(name)
+        return await readings.standing(name, field)
 
     return reading(place_of(store, namespace), work)
+
+
+def _written(path: Path, table: Any) -> None:
+    from pyarrow import parquet
+
+    from raywf.cli.output import note
+
+    parquet.write_table(table, path)
+    note(f"Written: {path} ({table.num_rows} rows)")
 
 
 def _percent(share: float | None) -> str:
@@ -61,15 +82,21 @@ def compare(
         Path | None, typer.Option("--html", metavar="FILE", help="Write everything as one page, charts included.")
     ] = None,
     svg: Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Write the matrix as a drawing.")] = None,
+    field: Field = None,
+    parquet: Parquet = None,
     as_json: AsJson = False,
     store: Store = None,
     namespace: Namespace = "default",
 ) -> None:
     """How often each pair of sources differs, in percent of the items both answered."""
+    from raywf.aggregation import tables
     from raywf.aggregation.insights import disagreement
     from raywf.cli.output import note, write_json
 
-    found, standing = _standing(store, namespace, name)
+    found, standing = _standing(store, namespace, name, field)
+    if parquet is not None:
+        _written(parquet, tables.disagreement(standing))
+        return
     if html is not None or svg is not None:
         from raywf.aggregation.views import comparison_html, disagreement_svg
 
@@ -92,15 +119,21 @@ def compare(
 @results.command()
 def sources(
     name: Name = None,
+    field: Field = None,
+    parquet: Parquet = None,
     as_json: AsJson = False,
     store: Store = None,
     namespace: Namespace = "default",
 ) -> None:
     """Each source with its answers, gold and trust, and what there is to say of them."""
+    from raywf.aggregation import tables
     from raywf.aggregation.insights import insights, source_table
     from raywf.cli.output import say, write_json
 
-    found, standing = _standing(store, namespace, name)
+    found, standing = _standing(store, namespace, name, field)
+    if parquet is not None:
+        _written(parquet, tables.sources(standing))
+        return
     lines, told = source_table(standing), insights(standing)
     if as_json:
         shown: dict[str, Any] = {"aggregator": found, "items": standing.items, "gold": standing.gold}
@@ -128,15 +161,21 @@ def sources(
 @results.command()
 def calibration(
     name: Name = None,
+    field: Field = None,
+    parquet: Parquet = None,
     as_json: AsJson = False,
     store: Store = None,
     namespace: Namespace = "default",
 ) -> None:
     """What sources claimed to be sure of, beside what came true. Only items with known truth count."""
+    from raywf.aggregation import tables
     from raywf.aggregation.insights import calibration_table
     from raywf.cli.output import note, write_json
 
-    found, standing = _standing(store, namespace, name)
+    found, standing = _standing(store, namespace, name, field)
+    if parquet is not None:
+        _written(parquet, tables.calibration(standing))
+        return
     lines = calibration_table(standing)
     if as_json:
         write_json({"aggregator": found, "gold": standing.gold, "claims": [line._asdict() for line in lines]})

@@ -34,6 +34,8 @@ def merge(strategy: Any, *values: Any) -> AggregateResult:
         ([1, 2, 99], "label"),
         ([1, 2.0], "number"),
         ([100, 101], "number"),
+        ([1234567890123456789, 5], "label"),
+        ([10**400, 2.5], "label"),
         ([True, False], "label"),
         ([1, "a"], "label"),
         (["x" * 101, "y"], "text"),

@@ -89,3 +89,14 @@ def test_calibration_error_drift_and_conformal_rank() -> None:
     assert drifted([0.9] * 100, [False] * 50 + [True] * 50) and not drifted([0.5] * 100, [True, False] * 50)
     assert conformal_threshold([i / 100 for i in range(99)], 0.9) == pytest.approx(0.89)
     assert conformal_threshold([0.1] * 8, 0.9) == 1.0
+
+
+def test_a_number_that_was_said_comes_back_to_the_last_digit() -> None:
+    for a, b in [(10.1, 10.2), (0.1, 0.3), (1e-9, 7.7), (123456.789, 987654.321), (19.99, 24.99)]:
+        for strategy in ("median", "huber", "auto"):
+            result = ResultAggregator(strategy).merge([Candidate(a, "1"), Candidate(a, "2"), Candidate(b, "3")])
+            assert result.value == a, strategy
+    ids = [Candidate(1234567890123456789, "1"), Candidate(1234567890123456789, "2"), Candidate(7, "3")]
+    assert ResultAggregator().merge(ids).value == 1234567890123456789
+    with pytest.raises(InvalidInput, match=r"'1' says 1000.*no finite number"):
+        ResultAggregator("huber").merge([Candidate(10**400, "1")])

@@ -85,6 +85,63 @@ def test_compare_writes_a_page_and_a_drawing(cli: Cli, told: FilledStore, tmp_pa
     assert (tmp_path / "matrix.svg").read_text().startswith("<svg")
 
 
+async def tell_records(url: str) -> None:
+    """One source knows vendors, the other totals; as whole records neither is ever right."""
+    journal = open_journal(url)
+    me = OwnerRow("o-r", aggregator_lane("default", "invoices"), "host", 1, b"{}", 0.0, 0.0, False)
+    owner = Aggregating(me, "default", "invoices", journal, SystemClock(), GroupCommit)
+    await owner.claim(Settings(store=url))
+    for n in range(30):
+        said = {
+            "names": Said({"vendor": f"v{n}", "total": -1, "at": {"city": "x"}}, 0.9, None, 1.0, 5.0),
+            "sums": Said({"vendor": "?", "total": n}, 0.6, None, 1.0, 5.0),
+        }
+        truth = Truth({"vendor": f"v{n}", "total": n, "at": {"city": "x"}}, 9.0)
+        await owner.absorb(to_json([[f"i-{n}", *Dossier(said, truth).to_data()]]))
+    await owner.park()
+    await journal.close()
+
+
+def test_records_are_looked_at_field_by_field(cli: Cli, store: FilledStore) -> None:
+    asyncio.run(tell_records(store.url))
+
+    def right(*more: str) -> dict[str, int]:
+        shown = json.loads(cli("results", "sources", "--json", *more, "--store", store.url).out)
+        return {each["source"]: each["right"] for each in shown["sources"]}
+
+    assert right() == {"names": 0, "sums": 0}
+    assert right("--field", "/vendor") == {"names": 30, "sums": 0}
+    assert right("--field", "/total") == {"names": 0, "sums": 30}
+    assert right("--field", "/at/city") == {"names": 30}
+    claims = json.loads(cli("results", "calibration", "--field", "/total", "--json", "--store", store.url).out)[
+        "claims"
+    ]
+    assert [(each["source"], each["right"]) for each in claims] == [("names", 0), ("sums", 30)]
+    differ = json.loads(cli("results", "compare", "--field", "/total", "--json", "--store", store.url).out)["differ"]
+    assert differ == [[0.0, 1.0], [1.0, 0.0]]
+    missing = cli("results", "sources", "--field", "/totl", "--store", store.url)
+    assert missing.code == 3
+    assert (
+        "no answer of aggregator 'invoices' has a field '/totl': there are /at, /at/city, /total, /vendor"
+        in missing.err
+    )
+    assert cli("results", "sources", "--field", "total", "--store", store.url).code == 2
+
+
+def test_the_rows_are_written_as_parquet(cli: Cli, told: FilledStore, tmp_path: Path) -> None:
+    from pyarrow import parquet
+
+    for command in ("compare", "sources", "calibration"):
+        ended = cli("results", command, "--parquet", f"{command}.parquet", "--store", told.url)
+        assert (ended.code, ended.out) == (0, "")
+    table = parquet.read_table(tmp_path / "sources.parquet")
+    assert table.column("source").to_pylist() == ["good", "quiet", "poor"]
+    assert table.column("accuracy").to_pylist()[0] == 1.0
+    pairs = parquet.read_table(tmp_path / "compare.parquet").to_pylist()
+    assert {"source": "good", "other": "poor", "both": 30, "differ": 20, "share": pytest.approx(2 / 3)} in pairs
+    assert parquet.read_table(tmp_path / "calibration.parquet").num_rows == 2
+
+
 def test_what_is_not_there_is_said_with_what_is(cli: Cli, store: FilledStore) -> None:
     none = cli("results", "sources", "--store", store.url)
     assert none.code == 3
