@@ -29,6 +29,8 @@ _HOME = {
     "approval": "raywf.definition.flow",
     "continuation": "raywf.definition.continuation",
     "on_cron": "raywf.definition.schedules",
+    "on_event": "raywf.definition.events",
+    "Webhook": "raywf.client.webhooks",
     "current": "raywf.definition.context",
     "WorkflowDefinition": "raywf.definition.model",
     "connect": "raywf.client",
@@ -64,8 +66,10 @@ if TYPE_CHECKING:
     from raywf import testing as testing
     from raywf.aggregation import AggregateResult, Candidate, ResultAggregator
     from raywf.client import WorkflowEngine, connect, connect_async
+    from raywf.client.webhooks import Webhook
     from raywf.definition.context import current
     from raywf.definition.continuation import continuation
+    from raywf.definition.events import on_event
     from raywf.definition.flow import aggregate, approval, gather, loop, sleep, wait_signal, when
     from raywf.definition.limits import Limit, Rate
     from raywf.definition.model import WorkflowDefinition
@@ -137,6 +141,7 @@ __all__ = [
     "StoreUnavailable",
     "Task",
     "ValidationFailed",
+    "Webhook",
     "WorkerLost",
     "Workflow",
     "WorkflowCancelled",
@@ -153,6 +158,7 @@ __all__ = [
     "gather",
     "loop",
     "on_cron",
+    "on_event",
     "sleep",
     "task",
     "wait_signal",

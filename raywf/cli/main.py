@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import raywf
-from raywf.cli.commands import act, draw, flow, look, machine, prove, run
+from raywf.cli.commands import act, draw, events, flow, look, machine, prove, run
 from raywf.cli.commands.results import results
 from raywf.cli.commands.schedule import schedule
 from raywf.cli.exits import ExitCode, exit_code, one_line
@@ -38,6 +38,8 @@ _PANELS = {
         act.resume,
         act.cancel,
         flow.limits,
+        events.emit,
+        events.triggers,
     ),
     "This machine": (machine.up, machine.down, machine.doctor, machine.version),
 }

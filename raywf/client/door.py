@@ -14,10 +14,12 @@ from typing import Any, TypeVar
 
 from raywf.client.aggregators import Aggregator
 from raywf.client.engine import AsyncWorkflowEngine
+from raywf.client.events import Emitted, TriggerDescription
 from raywf.client.handle import AsyncExecutionHandle
 from raywf.client.limits import LimitStatus
 from raywf.client.reading import ExecutionDescription, ExecutionSummary, HistoryEvent
 from raywf.client.schedules import ABSENT, Schedule, ScheduleDescription
+from raywf.client.webhooks import Webhook
 from raywf.client.why import Explanation
 from raywf.config import shown
 from raywf.definition.limits import Rate
@@ -312,10 +314,31 @@ class WorkflowEngine:
         """The schedule of that id. Raises ``NotFound``."""
         return Schedule(self._loop.call(self._async.get_schedule(id)), self._loop)
 
-    def register(self, wf: Workflow[..., Any] | WorkflowDefinition) -> builtins.list[str]:
+    def register(
+        self, wf: Workflow[..., Any] | WorkflowDefinition, triggers: Sequence[Mapping[str, Any]] | None = None
+    ) -> builtins.list[str]:
         """Put a workflow's own triggers (``@workflow(triggers=[…])``) into effect; those that it had before and has no
-        more are deleted. Returns the ids of what is in effect. Raises ``InvalidInput``, ``AlreadyExists``."""
-        return self._loop.call(self._async.register(wf))
+        more are deleted. Or put ``triggers`` into effect beside them. Returns the ids of what is in effect. Raises
+        ``InvalidInput``, ``DefinitionError``, ``AlreadyExists``."""
+        return self._loop.call(self._async.register(wf, triggers))
+
+    def emit(self, name: str, payload: Any = None, id: str | None = None) -> Emitted:
+        """Emit an event: returns when every execution that it starts is accepted. With an ``id``, a repeat starts nothing
+        again. Raises ``InvalidInput`` where the payload does not fit a workflow that wants it; nothing is stored then."""
+        return self._loop.call(self._async.emit(name, payload, id))
+
+    def receive(self, webhook: Webhook, headers: Mapping[str, str], body: bytes) -> Emitted:
+        """Emit the event of a webhook's request. Raises ``PermissionDenied`` for a signature that is not right,
+        ``InvalidInput`` for a body that cannot be read."""
+        return self._loop.call(self._async.receive(webhook, headers, body))
+
+    def triggers(self) -> builtins.list[TriggerDescription]:
+        """The triggers by event that are in effect, by id."""
+        return self._loop.call(self._async.triggers())
+
+    def drop_trigger(self, id: str) -> None:
+        """Let events start it no more; what they have started goes on. Raises ``NotFound``."""
+        self._loop.call(self._async.drop_trigger(id))
 
     def close(self) -> None:
         """Leave. With a private Ray, open executions are parked, and the next connect goes on with them."""

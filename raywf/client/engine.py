@@ -18,6 +18,7 @@ from typing import Any
 from raywf.client.aggregators import AsyncAggregator, start_aggregator
 from raywf.client.checks import check_deadline, check_priority, check_tags
 from raywf.client.commands import Commands
+from raywf.client.events import EventsOfEngine
 from raywf.client.fingerprints import fingerprint
 from raywf.client.handle import AsyncExecutionHandle
 from raywf.client.lane import Lane
@@ -48,7 +49,7 @@ log = logging.getLogger("raywf.client")
 _CHUNK = 500
 
 
-class AsyncWorkflowEngine(LimitsOfEngine, SchedulesOfEngine):
+class AsyncWorkflowEngine(LimitsOfEngine, SchedulesOfEngine, EventsOfEngine):
     """An engine on a Ray. Made by ``connect_async``; belongs to the event loop it was opened on."""
 
     def __init__(self, address: str | None, store: str | None, namespace: str, pools: Sequence[Any]) -> None:

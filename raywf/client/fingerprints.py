@@ -7,6 +7,7 @@ import hashlib
 from raywf.definition.model import WorkflowDefinition
 
 
-def fingerprint(definition: WorkflowDefinition, input_: bytes) -> str:
-    """The workflow and its arguments, not the version or the options."""
-    return hashlib.sha256(definition.id.encode() + b"\0" + input_).hexdigest()[:32]
+def fingerprint(workflow: WorkflowDefinition | str, input_: bytes) -> str:
+    """The workflow (or its id) and its arguments, not the version or the options."""
+    id_ = workflow if isinstance(workflow, str) else workflow.id
+    return hashlib.sha256(id_.encode() + b"\0" + input_).hexdigest()[:32]

@@ -120,30 +120,30 @@ class Schedules:
     """The schedules of one namespace of a store."""
 
     def __init__(self, inbox: ReadingInbox, namespace: str, url: str) -> None:
-        self._inbox = inbox
-        self._namespace = namespace
+        self.inbox = inbox
+        self.namespace = namespace
         self._url = url
 
     async def all(self) -> list[ScheduleDescription]:
-        return [describe(row) for row in await self._rows()]
+        return [describe(row) for row in await self.rows()]
 
     async def get(self, id: str) -> ScheduleDescription:
         """Raises ``NotFound``."""
         return describe(await self.row(id))
 
     async def row(self, id: str) -> ScheduleRow:
-        rows = await self._rows()
+        rows = await self.rows()
         found = next((row for row in rows if row.id == id), None)
         if found is None:
             known = ", ".join(row.id for row in rows[:10]) or "none yet"
             hint = did_you_mean(id, [row.id for row in rows])
             raise NotFound(
-                f"there is no schedule {id!r} in namespace {self._namespace!r} of {shown(self._url)}.{hint} There are: {known}"
+                f"there is no schedule {id!r} in namespace {self.namespace!r} of {shown(self._url)}.{hint} There are: {known}"
             )
         return found
 
-    async def _rows(self) -> list[ScheduleRow]:
-        return [row for row in await self._inbox.schedules(self._namespace) if kind_of(row.spec) == "schedule"]
+    async def rows(self) -> list[ScheduleRow]:
+        return [row for row in await self.inbox.schedules(self.namespace) if kind_of(row.spec) == "schedule"]
 
     async def put(
         self, wf: Workflow[..., Any] | WorkflowDefinition, spec: Spec, lane: str, id: str | None, paused: bool
@@ -155,8 +155,8 @@ class Schedules:
         next_at = spec.next_at(id, now)
         if not math.isfinite(next_at):
             raise InvalidInput(f"schedule {id!r} ({words_for(spec)}) would never fire: it ends before its next instant")
-        before = next((row for row in await self._inbox.schedules(self._namespace) if row.id == id), None)
-        row = ScheduleRow(self._namespace, id, lane, shard_of(id), spec.to_json(), next_at, paused, None)
+        before = next((row for row in await self.inbox.schedules(self.namespace) if row.id == id), None)
+        row = ScheduleRow(self.namespace, id, lane, shard_of(id), spec.to_json(), next_at, paused, None)
         if before is not None:
             known = None if kind_of(before.spec) != "schedule" else spec_from(before.spec)
             if known is None or known.workflow != spec.workflow:
@@ -169,16 +169,16 @@ class Schedules:
                 paused=before.paused or paused, last=before.last, next_at=before.next_at if same else next_at
             )
         if row != before:
-            await self._inbox.put_definition(definition_row(as_workflow(wf).definition))
-            await self._inbox.put_schedule(row)
-            await self._tell(row)
+            await self.inbox.put_definition(definition_row(as_workflow(wf).definition))
+            await self.inbox.put_schedule(row)
+            await self.tell(row)
         return describe(row)
 
     async def pause(self, id: str) -> bool:
         """Let it fire no more. False: it is paused already. Raises ``NotFound``."""
         row = await self.row(id)
         if not row.paused:
-            await self._inbox.put_schedule(row._replace(paused=True))
+            await self.inbox.put_schedule(row._replace(paused=True))
         return not row.paused
 
     async def resume(self, id: str) -> bool:
@@ -187,15 +187,15 @@ class Schedules:
         row = await self.row(id)
         if row.paused:
             row = row._replace(paused=False, next_at=spec_from(row.spec).next_at(id, time.time()))
-            await self._inbox.put_schedule(row)
-            await self._tell(row)
+            await self.inbox.put_schedule(row)
+            await self.tell(row)
             return True
         return False
 
     async def delete(self, id: str) -> None:
         """Forget it; executions it has started go on. Raises ``NotFound``."""
         await self.row(id)
-        await self._inbox.drop_schedule(self._namespace, id)
+        await self.inbox.drop_schedule(self.namespace, id)
 
     async def backfill(self, id: str, start: Any, end: Any) -> list[str]:
         """Start the executions of its instants in [start, end], whatever runs; those that are there already stay the ones.
@@ -222,13 +222,14 @@ class Schedules:
         """Its next instants, in its own zone. Raises ``NotFound``."""
         return first_instants(spec_from((await self.row(id)).spec), time.time(), count)
 
-    async def _tell(self, row: ScheduleRow) -> None:
+    async def tell(self, row: ScheduleRow) -> None:
+        """Let the owner of a row look at it at once."""
         await self._send(row, "schedules", {})
 
     async def _send(self, row: ScheduleRow, kind: str, body: dict[str, Any]) -> None:
         data = json.dumps(body).encode()
-        await self._inbox.send(
-            InboxRow(0, self._namespace, row.id, row.lane, kind, data, uuid.uuid4().hex, None, time.time())
+        await self.inbox.send(
+            InboxRow(0, self.namespace, row.id, row.lane, kind, data, uuid.uuid4().hex, None, time.time())
         )
 
 
@@ -414,40 +415,18 @@ class SchedulesOfEngine:
         await self._schedules().row(id)
         return AsyncSchedule(self, id)
 
-    async def register(self, wf: Workflow[..., Any] | WorkflowDefinition) -> list[str]:
+    async def register(
+        self, wf: Workflow[..., Any] | WorkflowDefinition, triggers: Sequence[Mapping[str, Any]] | None = None
+    ) -> list[str]:
         """Put a workflow's own triggers (``@workflow(triggers=[…])``) into effect; those that it had before and has no
-        more are deleted. Returns the ids of what is in effect. Raises ``InvalidInput``, ``AlreadyExists``."""
+        more are deleted. Or put ``triggers`` into effect beside them. Returns the ids of what is in effect. Raises
+        ``InvalidInput``, ``DefinitionError``, ``AlreadyExists``."""
+        from raywf.client.registering import register
+
         workflow = as_workflow(wf)
         lane = await self._lane(None)
         await self._prepare(lane, workflow)
-        made = await register(self._schedules(), workflow, lane.spec.lane)
+        made = await register(self._schedules(), workflow, lane.spec.lane, triggers)
         for id in made:
             self._poke(id)
         return made
-
-
-DECLARED = "@workflow"
-"""Who made a schedule that a workflow declares itself."""
-
-
-async def register(schedules: Schedules, workflow: Workflow[..., Any], lane: str) -> list[str]:
-    """Put a workflow's own triggers into effect. Everything is checked before the first is stored."""
-    definition = workflow.definition
-    wanted: dict[str, Spec] = {}
-    for at, trigger in enumerate(each for each in definition.triggers if each["type"] == "cron"):
-        when = {
-            name: trigger.get(name)
-            for name in ("cron", "every", "timezone", "overlap", "jitter", "start", "end", "catch_up")
-        }
-        args = ABSENT if trigger.get("args") is None else trigger["args"]
-        id = check_id(trigger.get("id") or (definition.id if at == 0 else f"{definition.id}-{at + 1}"))
-        if id in wanted:
-            raise InvalidInput(f"workflow {definition.id!r} has two cron triggers with id {id!r}: ids are unique")
-        wanted[id] = spec_of(workflow, args, when, 0, None, DECLARED)
-    for id, spec in wanted.items():
-        await schedules.put(workflow, spec, lane, id, False)
-    for row in await schedules._rows():
-        known = spec_from(row.spec)
-        if known.workflow == definition.id and known.by == DECLARED and row.id not in wanted:
-            await schedules.delete(row.id)
-    return list(wanted)

@@ -14,7 +14,17 @@ def _nothing_to_check(who: str, trigger: dict[str, Any]) -> None:
     return None
 
 
-_CHECKS: dict[str, Callable[[str, dict[str, Any]], None]] = {"cron": check_cron_trigger, "manual": _nothing_to_check}
+def _check_event(who: str, trigger: dict[str, Any]) -> None:
+    from raywf.definition.events import check_event_trigger  # conditions read pydantic's JSON: who has none need not
+
+    check_event_trigger(who, trigger)
+
+
+_CHECKS: dict[str, Callable[[str, dict[str, Any]], None]] = {
+    "cron": check_cron_trigger,
+    "event": _check_event,
+    "manual": _nothing_to_check,
+}
 
 
 def check_triggers(who: str, triggers: Any) -> None:

@@ -36,8 +36,9 @@ LOOK_S = 1.0
 SCAN_S = 60.0
 """How often all of them are read, for what a former owner may have left undone."""
 
-KINDS = ("schedules", "backfill")
-"""The commands that are for this, and not for an execution: there is something new; start these instants."""
+KINDS = ("schedules", "backfill", "start")
+"""The commands that are for this, and not for an execution that is there: there is something new; start these instants; start
+this execution (an event wants it)."""
 
 _DOUBT = "?"
 
@@ -166,27 +167,37 @@ class Triggers:
         return row._replace(last=id_)
 
     async def _start(self, schedule: str, spec: Spec, ids: Sequence[str]) -> None:
-        """Start executions, unless they are there. Returns when they are on disk."""
-        await self._definitions.load(self._journal, spec.definition)
-        tags = {**(spec.tags or {}), "schedule": schedule}
+        """Start executions of a schedule, unless they are there. Returns when they are on disk."""
+        start = {
+            "definition": spec.definition,
+            "input": spec.input,
+            "fingerprint": spec.fingerprint,
+            "priority": spec.priority,
+            "tags": {**(spec.tags or {}), "schedule": schedule},
+            "by": f"schedule {schedule}",
+        }
+        await self._start_all(ids, start)
+
+    async def _start_all(self, ids: Sequence[str], start: Mapping[str, Any]) -> None:
+        await self._definitions.load(self._journal, start["definition"])
         requests = [
             SubmitRequest(
                 id=id_,
                 fresh=False,
-                definition=spec.definition,
-                input=spec.input.encode(),
-                fingerprint=spec.fingerprint,
-                priority=spec.priority,
+                definition=start["definition"],
+                input=start["input"].encode(),
+                fingerprint=start["fingerprint"],
+                priority=start.get("priority", 0),
                 deadline=None,
-                tags=tags,
+                tags=start["tags"],
                 traceparent=None,
-                by=f"schedule {schedule}",
+                by=start["by"],
             )
             for id_ in ids
         ]
         replies = await self._submit("", [], requests, False)
         if any(answer == "moved" for answer, _ in replies):
-            raise NotConnected(f"the shard of schedule {schedule!r} has another owner now")
+            raise NotConnected(f"the shard of {ids[0]!r} has another owner now")
 
     async def _previous(self, last: str | None) -> Previous | None:
         if last is None:
@@ -211,7 +222,10 @@ class Triggers:
             body = json.loads(row.body)
             spec = spec_from(body["spec"].encode())
             await self._start(row.execution, spec, [firing_id(row.execution, at) for at in body["instants"]])
-        self.poke()
+        if row.kind == "start":
+            await self._start_all([row.execution], json.loads(row.body))
+        else:
+            self.poke()
 
 
 def _why_not(previous: Previous | None) -> str:

@@ -87,13 +87,14 @@ def add(
     from raywf.cli.output import say
     from raywf.cli.targets import load
     from raywf.client import schedules as of
+    from raywf.client.registering import register
     from raywf.journal.factory import make
 
     place, workflow = place_of(store, namespace), load(target)
     lane = of.lane_here(place.namespace)
     if cron is None and every is None and _declares(workflow):
         asyncio.run(make(place.store))
-        for made in _with(place, lambda them: of.register(them, workflow, lane)):
+        for made in _with(place, lambda them: register(them, workflow, lane)):
             say(f"{made}: as {workflow.id} declares it")
         return
     when = {

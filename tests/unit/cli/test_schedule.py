@@ -102,3 +102,26 @@ def test_an_id_of_another_workflow_is_not_taken_over(
     refused = cli("schedule", "add", f"{other}:wave", *words)
     assert refused.code == 2
     assert "belongs to workflow 'greet'" in refused.err
+
+
+EVENTS = PROGRAM.replace(
+    'raywf.on_cron("@weekly", args="bob", id="weekly")',
+    'raywf.on_event("user.born", where=lambda event: event["age"] < 1, args=lambda event: event["name"])',
+)
+
+
+def test_an_event_is_emitted_once_and_says_what_it_starts(cli: Cli, store: FilledStore, tmp_path: Path) -> None:
+    path, at = tmp_path / "event_program.py", ("--store", store.url)
+    path.write_text(EVENTS)
+    assert "greet@user.born: as greet declares it" in cli("schedule", "add", f"{path}:greet", *at).out
+    assert cli("triggers", *at).out.startswith("greet@user.born: greet on user.born where {")
+    words = ("emit", "user.born", '{"name": "eve", "age": 0}', "--id", "e1", *at)
+    assert cli(*words).out == "greet@user.born: starts greet@user.born:e1\n"
+    assert cli(*words).out.endswith("e1 (the same event had started it before)\n")
+    old = cli("emit", "user.born", '{"name": "ann", "age": 30}', *at)
+    assert old.out == "greet@user.born: no, its condition does not hold\n"
+    assert "Did you mean 'user.born'?" in cli("emit", "user.bron", "{}", *at).out
+    wrong = cli("emit", "user.born", '{"name": 7, "age": 0}', *at)
+    assert (wrong.code, "does not fit trigger 'greet@user.born'" in wrong.err) == (2, True)
+    assert cli("triggers", "--delete", "greet@user.born", *at).out == "greet@user.born is deleted\n"
+    assert cli("triggers", *at).out.startswith("No triggers")
