@@ -31,6 +31,9 @@ _HOME = {
     "on_cron": "raywf.definition.schedules",
     "on_event": "raywf.definition.events",
     "Webhook": "raywf.client.webhooks",
+    "Debounce": "raywf.definition.starts",
+    "Singleton": "raywf.definition.starts",
+    "Batch": "raywf.definition.starts",
     "current": "raywf.definition.context",
     "WorkflowDefinition": "raywf.definition.model",
     "connect": "raywf.client",
@@ -75,6 +78,7 @@ if TYPE_CHECKING:
     from raywf.definition.model import WorkflowDefinition
     from raywf.definition.options import Retry
     from raywf.definition.schedules import on_cron
+    from raywf.definition.starts import Batch, Debounce, Singleton
     from raywf.definition.tasks import Task, task
     from raywf.definition.workflows import Workflow, workflow
     from raywf.errors import (
@@ -119,9 +123,11 @@ def __dir__() -> list[str]:
 __all__ = [
     "AggregateResult",
     "AlreadyExists",
+    "Batch",
     "BudgetExceeded",
     "Candidate",
     "CodeMissing",
+    "Debounce",
     "DefinitionError",
     "ExecutionClosed",
     "InDoubt",
@@ -138,6 +144,7 @@ __all__ = [
     "ResultAggregator",
     "ResultTimeout",
     "Retry",
+    "Singleton",
     "StoreUnavailable",
     "Task",
     "ValidationFailed",

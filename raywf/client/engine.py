@@ -17,6 +17,7 @@ from typing import Any
 
 from raywf.client.aggregators import AsyncAggregator, start_aggregator
 from raywf.client.checks import check_deadline, check_priority, check_tags
+from raywf.client.collecting import bind_submit, collect, rule_of
 from raywf.client.commands import Commands
 from raywf.client.events import EventsOfEngine
 from raywf.client.fingerprints import fingerprint
@@ -29,6 +30,7 @@ from raywf.client.results import Results
 from raywf.client.schedules import SchedulesOfEngine
 from raywf.client.why import Explanation, cluster_facts, explain
 from raywf.config import Settings, shown
+from raywf.core.collecting import StartRule
 from raywf.core.ids import check_execution_id, new_execution_id, shard_of
 from raywf.definition.inputs import bind_input, bind_many
 from raywf.definition.model import WorkflowDefinition
@@ -277,9 +279,10 @@ class AsyncWorkflowEngine(LimitsOfEngine, SchedulesOfEngine, EventsOfEngine):
         """
         self._check_open()
         workflow = as_workflow(wf)
+        rule = rule_of(workflow.definition) if "start" in workflow.configuration else None
         request = self._request(
             workflow,
-            bind_input(workflow, args, kwargs),
+            bind_input(workflow, args, kwargs) if rule is None else bind_submit(workflow, rule, args, kwargs),
             execution_id,
             check_priority(priority),
             check_deadline(deadline, self._clock.now()),
@@ -287,6 +290,8 @@ class AsyncWorkflowEngine(LimitsOfEngine, SchedulesOfEngine, EventsOfEngine):
         )
         if isolation not in ("shared", "process"):
             raise InvalidInput(f"isolation={isolation!r} is not known: it is 'shared' or 'process'")
+        if rule is not None:
+            return (await self._collect(workflow, rule, [request], isolation))[0]
         lane = await self._lane(request.id if isolation == "process" else None)
         return (await self._submit(lane, workflow, [request]))[0]
 
@@ -308,7 +313,8 @@ class AsyncWorkflowEngine(LimitsOfEngine, SchedulesOfEngine, EventsOfEngine):
         if execution_ids is not None and len(set(execution_ids)) != len(execution_ids):
             twice = next(id_ for id_ in execution_ids if list(execution_ids).count(id_) > 1)
             raise InvalidInput(f"execution_id {twice!r} is given twice: ids are unique")
-        encoded = bind_many(workflow, given)
+        rule = rule_of(workflow.definition) if "start" in workflow.configuration else None
+        encoded = bind_many(workflow, given if rule is None or rule.kind != "batch" else [[each] for each in given])
         for index, execution_id in enumerate(execution_ids or ()):
             try:
                 check_execution_id(execution_id)
@@ -319,6 +325,11 @@ class AsyncWorkflowEngine(LimitsOfEngine, SchedulesOfEngine, EventsOfEngine):
         if execution_ids is not None:
             await self._refuse_taken(workflow, encoded, execution_ids)
         ids: Sequence[str | None] = execution_ids or [None] * len(encoded)
+        if rule is not None:
+            several = [
+                self._request(workflow, input_, id_, 0, None, {}) for input_, id_ in zip(encoded, ids, strict=True)
+            ]
+            return await self._collect(workflow, rule, several, "shared")
         sending = []
         for start in range(0, len(encoded), _CHUNK):
             chunk = zip(encoded[start : start + _CHUNK], ids[start : start + _CHUNK], strict=True)
@@ -432,6 +443,21 @@ class AsyncWorkflowEngine(LimitsOfEngine, SchedulesOfEngine, EventsOfEngine):
             if answer == "closed":
                 closed.append(request.id)
         await self._results.look(closed)
+        return handles
+
+    async def _collect(
+        self, workflow: Workflow[..., Any], rule: StartRule, requests: Sequence[SubmitRequest], isolation: str
+    ) -> builtins.list[AsyncExecutionHandle]:
+        """Submits of a workflow with a start rule: handles of the executions that they become part of."""
+        if isolation != "shared":
+            raise InvalidInput(f"isolation={isolation!r} does not go with a workflow that has start=: it is 'shared'")
+        lane = await self._lane(None)
+        handles = []
+        for request in requests:
+            handle = AsyncExecutionHandle(self, await collect(self, lane, workflow, rule, request))
+            handle._waiting.lane = lane.spec.lane
+            handles.append(handle)
+        await self._results.look([handle.id for handle in handles])
         return handles
 
     async def _refuse_taken(

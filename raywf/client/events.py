@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic_core import from_json
 
 from raywf.client.checks import check_text
+from raywf.client.collecting import bind_submit, rule_of, submit_row
 from raywf.client.fingerprints import fingerprint
 from raywf.client.webhooks import Webhook
 from raywf.core.ids import check_execution_id
@@ -33,7 +34,8 @@ _LONGEST_ID = 90
 
 
 class Emitted(BaseModel):
-    """What became of an event. ``started``: execution ids, by trigger; they begin as soon as an engine of their project takes them.
+    """What became of an event. ``started``: execution ids (of a workflow that collects: its collector's), by trigger; they
+    begin as soon as an engine of their project takes them.
     ``repeated``: those among them that the same event had started before. ``passed``: why other triggers of this name did not
     want it. ``hint``: where no trigger has this name, and another one nearly does."""
 
@@ -117,51 +119,54 @@ async def emit(
     id = uuid.uuid4().hex if id is None else check_event_id(id)
     event = from_json(encode(payload))
     rows = await event_rows(inbox, namespace)
-    wanted: list[tuple[ScheduleRow, EventSpec, bytes]] = []
+    wanted: list[tuple[ScheduleRow, InboxRow]] = []
     passed: dict[str, str] = {}
     for row, spec in rows:
         if spec.trigger["name"] != name:
             continue
         why = of.why_not(spec.trigger, event)
         if why is None:
-            wanted.append((row, spec, await _input_of(inbox, row, spec, event)))
+            wanted.append((row, await _command(inbox, row, spec, event, id, by)))
         else:
             passed[row.id] = why
     started, repeated = {}, []
-    for row, spec, input_ in wanted:
-        execution = f"{row.id}:{id}"
-        if not await inbox.send(_command(row, spec, input_, execution, name, by)):
-            repeated.append(execution)
-        started[row.id] = execution
+    for row, command in wanted:
+        if not await inbox.send(command):
+            repeated.append(command.execution)
+        started[row.id] = command.execution
     names = {spec.trigger["name"] for _, spec in rows}
     hint = "" if name in names else did_you_mean(name, names).strip()
     return Emitted(id=id, name=name, started=started, repeated=repeated, passed=passed, hint=hint)
 
 
-async def _input_of(inbox: ReadingInbox, row: ScheduleRow, spec: EventSpec, event: Any) -> bytes:
+async def _command(
+    inbox: ReadingInbox, row: ScheduleRow, spec: EventSpec, event: Any, id: str, by: str | None
+) -> InboxRow:
+    """What an event asks of the owner: start an execution, or collect it with others. Raises ``InvalidInput``."""
     stored = await inbox.definition(spec.definition)
     assert stored is not None, f"the definition of trigger {row.id} is not in the store"
     definition = WorkflowDefinition.from_json(stored.body)
+    rule, name = rule_of(definition), spec.trigger["name"]
+    start = {"tags": {"trigger": row.id, "event": name}, "by": by or f"event {name}"}
     try:
-        return bind_input(definition, *call_of(definition, of.argument(spec.trigger, event)))
+        value = of.argument(spec.trigger, event)
+        if rule is not None:
+            args, kwargs = ((value,), {}) if rule.kind == "batch" else call_of(definition, value)
+            input_ = bind_submit(definition, rule, args, kwargs)
+            return submit_row(definition, rule, input_, row.lane, row.namespace, f"{row.id}:{id}", start)
+        input_ = bind_input(definition, *call_of(definition, value))
     except (InvalidInput, LookupError) as error:
         raise InvalidInput(
-            f"event {spec.trigger['name']!r} does not fit trigger {row.id!r}: {error}. Nothing was started; args= of "
+            f"event {name!r} does not fit trigger {row.id!r}: {error}. Nothing was started; args= of "
             "raywf.on_event says which part of an event becomes which argument"
         ) from None
-
-
-def _command(row: ScheduleRow, spec: EventSpec, input_: bytes, execution: str, name: str, by: str | None) -> InboxRow:
-    start = {
+    start |= {
         "definition": spec.definition,
         "input": input_.decode(),
         "fingerprint": fingerprint(spec.workflow, input_),
-        "tags": {"trigger": row.id, "event": name},
-        "by": by or f"event {name}",
     }
-    return InboxRow(
-        0, row.namespace, execution, row.lane, "start", json.dumps(start).encode(), "start", by, time.time()
-    )
+    body = json.dumps(start).encode()
+    return InboxRow(0, row.namespace, f"{row.id}:{id}", row.lane, "start", body, "start", by, time.time())
 
 
 def check_event_id(id: object) -> str:

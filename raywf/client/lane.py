@@ -292,6 +292,18 @@ class Lane:
                     raise cause from None
                 await self._relink(member)
 
+    async def ask(self, execution_id: str, question: Callable[[Any], Any]) -> Any:
+        """Ask the actor that owns an execution, or its successor: the question may be asked again."""
+        while True:
+            member = self._member(execution_id)
+            try:
+                return await question(member.handle)
+            except self._reach.OutOfReach as error:
+                cause = getattr(error, "cause", None)
+                if isinstance(cause, RaywfError) and not isinstance(cause, NotConnected):
+                    raise cause from None
+                await self._relink(member)
+
     def poke(self, execution_id: str) -> None:
         """A command was sent: let the owner look at once."""
         if self._members:

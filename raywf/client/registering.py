@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from raywf.client.collecting import mark, rule_of
 from raywf.client.events import EventSpec, event_rows
 from raywf.client.schedules import ABSENT, Schedules, check_id, spec_of
 from raywf.core.ids import shard_of
@@ -83,6 +84,8 @@ async def _refuse_taken(schedules: Schedules, workflow: str, wanted: Mapping[str
 
 async def _put_event(schedules: Schedules, workflow: Workflow[..., Any], lane: str, id: str, spec: EventSpec) -> None:
     await schedules.inbox.put_definition(definition_row(workflow.definition))
+    if rule_of(workflow.definition) is not None:
+        await mark(schedules.inbox, schedules.namespace, lane, workflow.definition)
     body = spec.model_dump_json().encode()
     row = ScheduleRow(schedules.namespace, id, lane, shard_of(id), body, math.inf, False, None)
     await schedules.inbox.put_schedule(row)

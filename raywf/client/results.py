@@ -119,7 +119,12 @@ class Results:
         self, execution_id: str, waiting: Waiting, give_up_at: float | None, timeout: float | None
     ) -> None:
         if give_up_at is not None and asyncio.get_running_loop().time() >= give_up_at:
-            row = await self._readings().row(execution_id)
+            row = await self._readings().reader.execution(self._namespace, execution_id)
+            if row is None:
+                raise ResultTimeout(
+                    f"execution {execution_id!r} did not end within {timeout:g} s: it has not started yet, because it waits for "
+                    "more submits or for the one before. It will; ask for the result again."
+                )
             what = f" for {row.waiting_for}" if row.waiting_for else ""
             raise ResultTimeout(
                 f"execution {execution_id!r} did not end within {timeout:g} s: it is {row.status}{what}. It goes on; "

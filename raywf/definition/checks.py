@@ -13,6 +13,7 @@ from raywf.definition.limits import check_input_paths, limits_data
 from raywf.definition.lines import did_you_mean
 from raywf.definition.names import FUNCTION, ID, MAX_DEPTH, MAX_WIDTH, NAME, RESERVED_PARAMETERS
 from raywf.definition.options import ON_LIMIT, check_merge, iterations, seconds, to_data
+from raywf.definition.starts import check_start
 from raywf.definition.triggers import check_triggers
 from raywf.errors import DefinitionError
 
@@ -43,6 +44,7 @@ def check(definition: WorkflowDefinition) -> None:
     _check_ids(definition)
     _check_limits(definition)
     _check_triggers(definition)
+    _check_start(definition)
     for at, task in enumerate(definition.tasks):
         _check_kind(task, ("tasks", at))
     graph = Graph(definition)
@@ -77,6 +79,15 @@ def depth(definition: WorkflowDefinition) -> int:
         if deepest > MAX_DEPTH:
             break
     return deepest
+
+
+def _check_start(definition: WorkflowDefinition) -> None:
+    if definition.configuration.get("start") is None:
+        return
+    try:
+        check_start(f"workflow {definition.id!r}: start", definition.configuration["start"], definition.parameters)
+    except DefinitionError as error:
+        raise PlacedError(("configuration", "start"), str(error)) from None
 
 
 def _check_triggers(definition: WorkflowDefinition) -> None:

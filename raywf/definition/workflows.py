@@ -13,6 +13,7 @@ from raywf.definition.functions import check_arity, resolve_function
 from raywf.definition.limits import limits_data
 from raywf.definition.lines import line_of, user_line
 from raywf.definition.names import ID, RESERVED_PARAMETERS
+from raywf.definition.starts import Start, start_data
 from raywf.definition.tasks import Callee, Limits, Task, by_name, several
 from raywf.definition.tracing import Trace, active, check_id, required
 from raywf.definition.triggers import check_triggers
@@ -274,6 +275,7 @@ def workflow(
     description: str | None = None,
     limits: Limits | None = None,
     triggers: Sequence[Mapping[str, Any]] = (),
+    start: Start | None = None,
 ) -> Callable[[Callable[P, R]], Workflow[P, R]]: ...
 def workflow(
     function: Any = None,
@@ -285,16 +287,18 @@ def workflow(
     description: str | None = None,
     limits: Limits | None = None,
     triggers: Sequence[Mapping[str, Any]] = (),
+    start: Start | None = None,
 ) -> Any:
     """Mark a plain ``def`` as the body of a workflow. ``version`` is a label; ``id`` (else ``name``, else the function's
     name) is what executions and their histories are found by. ``triggers`` (``raywf.on_cron``) start it by themselves once
-    ``engine.register`` has put them into effect.
+    ``engine.register`` has put them into effect; ``start`` (``raywf.Debounce``, ``Singleton`` or ``Batch``) says how submits become
+    executions.
 
     Raises ``DefinitionError`` for what cannot be a body.
     """
     if function is None:
-        return lambda body: _make(body, version, id, name, description, limits, triggers)
-    return _make(function, version, id, name, description, limits, triggers)
+        return lambda body: _make(body, version, id, name, description, limits, triggers, start)
+    return _make(function, version, id, name, description, limits, triggers, start)
 
 
 def _make(
@@ -305,6 +309,7 @@ def _make(
     description: str | None,
     limits: Any,
     triggers: Any,
+    start: Any,
 ) -> Workflow[Any, Any]:
     _check_body(function)
     if id is None:
@@ -316,7 +321,11 @@ def _make(
         )
     if description is None:
         description = inspect.getdoc(function) or ""
-    configuration = {} if limits is None else {"limits": limits_data(f"{user_line()}: workflow {id!r}", limits)}
+    configuration: dict[str, Any] = (
+        {} if limits is None else {"limits": limits_data(f"{user_line()}: workflow {id!r}", limits)}
+    )
+    if start is not None:
+        configuration["start"] = start_data(f"{user_line()}: workflow {id!r}: start", start)
     check_triggers(f"{user_line()}: workflow {id!r}", triggers)
     return Workflow(function, id, name if name is not None else "", str(version), description, configuration, triggers)
 

@@ -32,6 +32,7 @@ from raywf.ports import (
     OwnerRow,
 )
 from raywf.runtime.children import child_outcome, reopen_child
+from raywf.runtime.collecting import Collectors
 from raywf.runtime.commands import carry_out
 from raywf.runtime.definitions import Definitions
 from raywf.runtime.evaluate import Evaluator
@@ -115,6 +116,17 @@ class Owner:
             self._folded,
             self.spawn,
         )
+        self._start_by_itself()
+        self._taking: set[int] = set()
+        self._background: set[asyncio.Task[Any]] = set()
+        self._inbox_wanted = asyncio.Event()
+        self.keeper: LeaseKeeper | None = None
+        self._keep = False
+        self.gone = asyncio.Event()
+
+    def _start_by_itself(self) -> None:
+        """What starts executions without a client that waits for them: schedules, events, submits that are collected."""
+        parts, namespace, me = self.parts, self.namespace, self.me
         self.triggers = Triggers(
             parts.journal,
             namespace,
@@ -125,12 +137,19 @@ class Owner:
             self.submit,
             lambda: not self.host.draining and self.host.may_act(),
         )
-        self._taking: set[int] = set()
-        self._background: set[asyncio.Task[Any]] = set()
-        self._inbox_wanted = asyncio.Event()
-        self.keeper: LeaseKeeper | None = None
-        self._keep = False
-        self.gone = asyncio.Event()
+        self.collectors = self.triggers.collectors = Collectors(
+            parts.journal,
+            namespace,
+            me.lane,
+            self.epochs,
+            parts.clock,
+            self.definitions,
+            self.commits,
+            lambda request: self._open(request, shard_of(request.id)),
+            self.host.open.__contains__,
+            self._durable,
+            lambda: not self.host.draining and self.host.may_act(),
+        )
 
     # leases
 
@@ -143,6 +162,8 @@ class Owner:
         held = await self.journal.claim(self.me, shards, self.parts.settings.lease_s, dead=dead)
         new = [shard for shard in held if shard not in self.epochs]
         self.epochs.update(held)
+        if new:
+            self.collectors.forget()
         if self._keep and self.keeper is None and held:
             self._keep_leases(asked_at)
         return await self._recover(new, clean) if new else 0
@@ -204,6 +225,7 @@ class Owner:
         if not self.epochs:
             self.gone.set()
             self.triggers.poke()
+            self.collectors.forget()
             if self.keeper is not None:
                 self.keeper.stop_soon()
 
@@ -371,6 +393,10 @@ class Owner:
                 missing.append(id_)
         return missing
 
+    def tell_of(self, client: str, id_: str) -> None:
+        """Tell this client how an execution ends that runs, or will."""
+        self._watch(client, id_)
+
     def _watch(self, client: str, id_: str) -> bool:
         """Tell this client how an execution ends, whether it is in memory (True) or asleep."""
         live = self.host.open.get(id_)
@@ -421,6 +447,7 @@ class Owner:
     def poke(self) -> None:
         """There may be a command: look now."""
         self._inbox_wanted.set()
+        self.collectors.look_soon()
 
     async def _take_once(self) -> None:
         waiting = await self.journal.inbox(self.me.lane, 0)
@@ -490,6 +517,7 @@ class Owner:
         await self.journal.release(self.me.owner)
         self.gone.set()
         self.triggers.poke()
+        self.collectors.forget()
         return parked
 
     def spawn(self, work: Any) -> None:

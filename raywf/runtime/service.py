@@ -47,6 +47,7 @@ class Service:
         self._owner = owner
         owner.spawn(owner.take_commands())
         owner.spawn(owner.triggers.look_after(owner.gone))
+        owner.spawn(owner.collectors.look_after(owner.gone))
 
     async def _claim(self, owner: Owner, dead: Sequence[str], is_dead: Callable[[OwnerRow], bool]) -> None:
         """Take all shards of this actor; wait for those whose lease has yet to lapse."""
@@ -99,6 +100,14 @@ class Service:
     async def watch(self, client: str, ids: Sequence[str]) -> list[str]:
         return await self.owner.watch(client, ids)
 
+    async def submitted(self, client: str, collector: str, submit: str) -> tuple[str, str]:
+        """What has become of a submit that is collected, and tell this client how that execution ends."""
+        owner = self.owner
+        verdict, execution = await owner.collectors.submitted(collector, submit)
+        if verdict == "execution":
+            owner.tell_of(client, execution)
+        return verdict, execution
+
     async def forget(self, client: str) -> None:
         if self._owner is not None:
             self._owner.outbox.forget(client)
@@ -132,7 +141,7 @@ class Service:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(owner.gone.wait(), 1.0)
             busy = owner.host.open or owner.commits.waiting_rows or (self.spec.only is None and owner.outbox.is_heard)
-            busy = busy or (self.spec.only is None and owner.triggers.are_there)
+            busy = busy or (self.spec.only is None and (owner.triggers.are_there or owner.collectors.is_holding))
             idle_for = 0 if busy or await owner.sleepers.are_there() else idle_for + 1
             if idle_for >= patience and not owner.gone.is_set():
                 self._leaving = True

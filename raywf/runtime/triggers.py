@@ -26,6 +26,7 @@ from typing import Any, Protocol
 from raywf.core.schedules import Previous, Spec, decide, firing_id, kind_of, scheduled_at, spec_from
 from raywf.errors import LeaseLost, NotConnected, StoreUnavailable
 from raywf.ports import Clock, InboxRow, Journal, ScheduleRow
+from raywf.runtime.collecting import Collectors
 from raywf.runtime.definitions import Definitions
 from raywf.runtime.parts import SubmitRequest
 
@@ -73,6 +74,7 @@ class Triggers:
         self._definitions = definitions
         self._submit = submit
         self._may_act = may_act
+        self.collectors: Collectors
         self._news = asyncio.Event()
         self._scan_at = -math.inf
         self._are_due = False
@@ -124,11 +126,10 @@ class Triggers:
 
     async def _scan(self) -> None:
         """Read them all: whether there are any, and which have a start in doubt."""
-        rows = [
-            row
-            for row in await self._journal.schedules(self._namespace)
-            if row.lane == self._lane and row.shard in self._epochs
-        ]
+        lane = [row for row in await self._journal.schedules(self._namespace) if row.lane == self._lane]
+        collected = any(kind_of(row.spec) == "start" for row in lane)
+        self.collectors.again(collected)
+        rows = [row for row in lane if row.shard in self._epochs]
         for row in rows:
             if row.last is not None and row.last.endswith(_DOUBT):
                 await self._settle(row)

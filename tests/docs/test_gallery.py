@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,3 +23,11 @@ def test_a_program_of_the_gallery_prints_what_it_says(path: Path) -> None:
     with contextlib.redirect_stdout(printed):
         runpy.run_path(str(path), run_name="__main__")
     assert printed.getvalue() == printed_by(path)
+
+
+@pytest.mark.cluster
+def test_the_program_that_collects_submits_prints_what_it_says(tmp_path: Path) -> None:
+    program = _HERE / "collecting.py"
+    done = subprocess.run([sys.executable, str(program)], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == printed_by(program)
