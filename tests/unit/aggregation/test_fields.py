@@ -186,3 +186,25 @@ def test_odd_records() -> None:
     assert (mixed.value, mixed.strategy) == ({"a": 1}, "majority"), "a mixture is compared as a whole"
     assert merge({"a": [1]}, {"a": {"b": 1}}, {"a": [1]}).value == {"a": [1]}
     assert merge({1: "a"}, {1: "a"}, strategy="auto").strategy == "majority", "keys that are no texts name no fields"
+
+
+@pytest.mark.parametrize("strategy", ["auto", "list", "set", "kemeny", "borda", "rrf"])
+def test_ten_thousand_sources_of_lists(strategy: str) -> None:
+    crowd = [Candidate(["x", "y"] if n % 3 else ["y", "x"], f"s{n}") for n in range(10_000)]
+    result = ResultAggregator(strategy).merge(crowd)
+    assert list(result.value) == ["x", "y"] and 0.5 < result.confidence < 1
+    assert len(result.provenance) == 10_000
+
+
+def test_ten_thousand_sources_of_records_and_a_text_of_five_megabytes() -> None:
+    crowd = [Candidate({"a": n % 3 == 0, "b": 2.5}, f"s{n}") for n in range(10_000)]
+    assert ResultAggregator().merge(crowd).value == {"a": False, "b": 2.5}
+    long = "a b " * 1_250_000
+    assert merge({"text": long}, {"text": long}, {"text": long + "!"}).value == {"text": long}
+
+
+def test_what_is_no_number_inside_a_record_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="NaN is equal to nothing"):
+        Candidate({"total": float("nan")}, "gpt")
+    with pytest.raises(InvalidInput, match="'s1' says inf, which is no finite number"):
+        merge({"total": 1.5}, {"total": float("inf")})
