@@ -39,6 +39,8 @@ _HOME = {
     "connect": "raywf.client",
     "connect_async": "raywf.client",
     "WorkflowEngine": "raywf.client",
+    "Archive": "raywf.client",
+    "ExportedExecution": "raywf.client",
     "Candidate": "raywf.aggregation",
     "ResultAggregator": "raywf.aggregation",
     "AggregateResult": "raywf.aggregation",
@@ -68,7 +70,7 @@ _HOME = {
 if TYPE_CHECKING:
     from raywf import testing as testing
     from raywf.aggregation import AggregateResult, Candidate, ResultAggregator
-    from raywf.client import WorkflowEngine, connect, connect_async
+    from raywf.client import Archive, ExportedExecution, WorkflowEngine, connect, connect_async
     from raywf.client.webhooks import Webhook
     from raywf.definition.context import current
     from raywf.definition.continuation import continuation
@@ -123,6 +125,7 @@ def __dir__() -> list[str]:
 __all__ = [
     "AggregateResult",
     "AlreadyExists",
+    "Archive",
     "Batch",
     "BudgetExceeded",
     "Candidate",
@@ -130,6 +133,7 @@ __all__ = [
     "Debounce",
     "DefinitionError",
     "ExecutionClosed",
+    "ExportedExecution",
     "InDoubt",
     "InvalidInput",
     "Limit",

@@ -99,6 +99,7 @@ class InboxRow(NamedTuple):
     ``kind`` is ``signal``, ``approve``, ``reject``, ``resolve``, ``pause``, ``resume`` or ``cancel``; ``body`` is a JSON object.
     ``schedules`` and ``backfill`` are for the owner itself, and ``execution`` is then a schedule; ``start`` starts the execution
     (``runtime.triggers``).
+    ``adopt`` says that the execution was imported beside its owner (``runtime.adopting``).
     """
 
     id: int
@@ -253,6 +254,19 @@ class Reader(Protocol):
 
     async def history(self, key: int, after_seq: int = 0, limit: int | None = None) -> list[EventRow]: ...
 
+    async def histories(self, keys: Sequence[int]) -> list[EventRow]:
+        """The events of several executions, in order of key and ``seq``."""
+        ...
+
+    async def ended_roots(self, namespace: str, until: float, after: int, limit: int) -> list[ExecutionRow]:
+        """Executions without a parent that ended at ``until`` or before and whose key is greater than ``after``, in order
+        of key."""
+        ...
+
+    async def descendants(self, namespace: str, execution_id: str) -> list[ExecutionRow]:
+        """The children of an execution, theirs, and so on, in order of key."""
+        ...
+
     async def closings(self, keys: Sequence[int]) -> dict[int, EventRow]:
         """The closing event of those executions that are closed: the last of their history."""
         ...
@@ -307,6 +321,16 @@ class Inbox(Protocol):
 
     async def send(self, row: InboxRow) -> bool:
         """Store a command (its ``id`` is ignored and given by the store). False: ``command_id`` was there already."""
+        ...
+
+    async def bring_in(self, batch: Batch) -> None:
+        """Store executions from elsewhere, with definitions and histories: all or nothing, and under no lease, because
+        nobody holds what was not there. Raises ``journal.KeysTaken`` when a key or an id is taken."""
+        ...
+
+    async def forget(self, namespace: str, keys: Sequence[int], until: float) -> int:
+        """Delete those of ``keys`` that ended at ``until`` or before, with all that belongs to them, in one transaction;
+        whatever is open stays. Returns how many there were. Under no lease: nobody writes to what is closed."""
         ...
 
     async def set_limit(self, row: LimitRow) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import raywf
-from raywf.cli.commands import act, draw, events, flow, look, machine, prove, run
+from raywf.cli.commands import act, draw, events, flow, look, machine, move, prove, run
 from raywf.cli.commands.results import results
 from raywf.cli.commands.schedule import schedule
 from raywf.cli.exits import ExitCode, exit_code, one_line
@@ -27,7 +27,7 @@ app = typer.Typer(
 
 _PANELS = {
     "Run": (run.run, run.demo, draw.validate, draw.graph),
-    "Test (no engine, no Ray)": (prove.chaos,),
+    "Test (no engine, no Ray)": (prove.chaos, move.replay),
     "Look (no engine, no Ray)": (look.ls, look.show, look.why, look.history, look.watch, look.result),
     "Act (no engine, no Ray)": (
         act.approve,
@@ -41,12 +41,13 @@ _PANELS = {
         events.emit,
         events.triggers,
     ),
+    "Move (no engine, no Ray)": (move.export, move.import_, move.archive),
     "This machine": (machine.up, machine.down, machine.doctor, machine.version),
 }
 
 for _panel, _commands in _PANELS.items():
     for _command in _commands:
-        app.command(_command.__name__, rich_help_panel=_panel)(_command)
+        app.command(_command.__name__.rstrip("_"), rich_help_panel=_panel)(_command)
 
 app.add_typer(results, rich_help_panel="Look (no engine, no Ray)")
 app.add_typer(schedule, rich_help_panel="Act (no engine, no Ray)")

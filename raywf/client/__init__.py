@@ -11,12 +11,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from raywf.client.archive import Archive
     from raywf.client.door import ExecutionHandle, WorkflowEngine, connect
     from raywf.client.engine import AsyncWorkflowEngine, connect_async
+    from raywf.client.exporting import ExportedExecution
     from raywf.client.handle import AsyncExecutionHandle
     from raywf.client.reading import ExecutionDescription, ExecutionSummary, HistoryEvent, TaskDescription
 
 _HOME = {
+    "Archive": "archive",
+    "ExportedExecution": "exporting",
     "ExecutionHandle": "door",
     "WorkflowEngine": "door",
     "connect": "door",
@@ -41,11 +45,13 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "Archive",
     "AsyncExecutionHandle",
     "AsyncWorkflowEngine",
     "ExecutionDescription",
     "ExecutionHandle",
     "ExecutionSummary",
+    "ExportedExecution",
     "HistoryEvent",
     "TaskDescription",
     "WorkflowEngine",

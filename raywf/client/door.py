@@ -9,12 +9,15 @@ import threading
 import weakref
 from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from raywf.client.aggregators import Aggregator
+from raywf.client.archive import Archived
 from raywf.client.engine import AsyncWorkflowEngine
 from raywf.client.events import Emitted, TriggerDescription
+from raywf.client.exporting import ExportedExecution
 from raywf.client.handle import AsyncExecutionHandle
 from raywf.client.limits import LimitStatus
 from raywf.client.reading import ExecutionDescription, ExecutionSummary, HistoryEvent
@@ -26,6 +29,9 @@ from raywf.definition.limits import Rate
 from raywf.definition.model import WorkflowDefinition
 from raywf.definition.workflows import Workflow
 from raywf.errors import NotConnected
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 T = TypeVar("T")
 
@@ -106,6 +112,10 @@ class ExecutionHandle:
 
     def history(self) -> list[HistoryEvent]:
         return self._loop.call(self._async.history())
+
+    def export(self) -> ExportedExecution:
+        """The execution with its children as it is now: ``save(path)`` writes it. Raises ``InvalidInput`` for a child."""
+        return self._loop.call(self._async.export())
 
     def graph(self) -> str:
         """Mermaid, with the state of each task."""
@@ -262,6 +272,31 @@ class WorkflowEngine:
     def limits(self) -> builtins.list[LimitStatus]:
         """Every limit, how it is used now, and who holds it."""
         return self._loop.call(self._async.limits())
+
+    def history_table(
+        self,
+        status: str | None = None,
+        workflow: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int | None = None,
+    ) -> pa.Table:
+        """The events of executions that started in [since, until), the newest ``limit`` of them, as an Arrow table."""
+        return self._loop.call(self._async.history_table(status, workflow, tags, since, until, limit))
+
+    def import_execution(
+        self, exported: ExportedExecution | str | Path, *, go_on: bool = False, by: str | None = None
+    ) -> str:
+        """Store an exported execution here under its id; gives its status. An open one comes paused, unless it is to
+        ``go_on``. Raises ``AlreadyExists``, ``InvalidInput``, ``NotFound``."""
+        return self._loop.call(self._async.import_execution(exported, go_on=go_on, by=by))
+
+    def archive(
+        self, to: str | Path, older_than: timedelta | str, *, workflow: str | None = None, delete: bool = True
+    ) -> Archived:
+        """Write executions that ended so long ago to a folder as Parquet, and delete them from the store."""
+        return self._loop.call(self._async.archive(to, older_than, workflow=workflow, delete=delete))
 
     def schedule(
         self,

@@ -25,6 +25,7 @@ from raywf.client.handle import AsyncExecutionHandle
 from raywf.client.lane import Lane
 from raywf.client.limits import LimitsOfEngine
 from raywf.client.locate import Place, absolute, locate
+from raywf.client.moves import MovesOfEngine
 from raywf.client.reading import ExecutionSummary, Readings
 from raywf.client.results import Results
 from raywf.client.schedules import SchedulesOfEngine
@@ -51,7 +52,7 @@ log = logging.getLogger("raywf.client")
 _CHUNK = 500
 
 
-class AsyncWorkflowEngine(LimitsOfEngine, SchedulesOfEngine, EventsOfEngine):
+class AsyncWorkflowEngine(LimitsOfEngine, SchedulesOfEngine, EventsOfEngine, MovesOfEngine):
     """An engine on a Ray. Made by ``connect_async``; belongs to the event loop it was opened on."""
 
     def __init__(self, address: str | None, store: str | None, namespace: str, pools: Sequence[Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from raywf.client.exporting import ExportedExecution
 from raywf.client.reading import ExecutionDescription, HistoryEvent
 from raywf.client.why import Explanation
 
@@ -49,6 +50,10 @@ class AsyncExecutionHandle:
 
     async def history(self) -> list[HistoryEvent]:
         return await self._engine._readings().history(self._id)
+
+    async def export(self) -> ExportedExecution:
+        """The execution with its children as it is now: ``save(path)`` writes it. Raises ``InvalidInput`` for a child."""
+        return await self._engine.export(self._id)
 
     async def graph(self) -> str:
         """Mermaid, with the state of each task."""

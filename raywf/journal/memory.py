@@ -123,6 +123,27 @@ class MemoryJournal:
         with store.lock:
             return list(islice((row for row in _ordered(store, key) if row.seq > after_seq), limit))
 
+    async def histories(self, keys: Sequence[int]) -> list[EventRow]:
+        store = self._open()
+        with store.lock:
+            return [event for key in sorted(set(keys)) for event in _ordered(store, key)]
+
+    async def ended_roots(self, namespace: str, until: float, after: int, limit: int) -> list[ExecutionRow]:
+        store = self._open()
+        with store.lock:
+            found = (
+                _copy(row)
+                for key, row in sorted(store.executions.items())
+                if row.namespace == namespace and row.parent is None and key > after and _ended(row, until)
+            )
+            return list(islice(found, limit))
+
+    async def descendants(self, namespace: str, execution_id: str) -> list[ExecutionRow]:
+        store = self._open()
+        with store.lock:
+            rows = [row for _, row in sorted(store.executions.items()) if row.namespace == namespace]
+            return [_copy(row) for row in rows if row.id.startswith(f"{execution_id}/")]
+
     async def closings(self, keys: Sequence[int]) -> dict[int, EventRow]:
         store = self._open()
         with store.lock:
@@ -213,6 +234,23 @@ class MemoryJournal:
         store = self._open()
         with store.lock:
             return list(islice((row for row in store.inbox if row.lane == lane and row.id > after), limit))
+
+    async def bring_in(self, batch: Batch) -> None:
+        await self.commit(batch)
+
+    async def forget(self, namespace: str, keys: Sequence[int], until: float) -> int:
+        store = self._open()
+        with store.lock:
+            rows = [store.executions[key] for key in set(keys) if key in store.executions]
+            gone = [row for row in rows if row.namespace == namespace and _ended(row, until)]
+            for row in gone:
+                del store.executions[row.key], store.keys[namespace, row.id]
+                store.events.pop(row.key, None)
+                store.snapshots.pop(row.key, None)
+            ids = {row.id for row in gone}
+            store.inbox = [row for row in store.inbox if row.namespace != namespace or row.execution not in ids]
+            store.commands = {each for each in store.commands if each[0] != namespace or each[1] not in ids}
+            return len(gone)
 
     # -- limits and schedules ------------------------------------------------------------------------------------
 
@@ -370,6 +408,10 @@ class MemoryJournal:
 
 def _copy(row: ExecutionRow) -> ExecutionRow:
     return row._replace(tags=dict(row.tags))
+
+
+def _ended(row: ExecutionRow, until: float) -> bool:
+    return row.ended_at is not None and row.ended_at <= until
 
 
 def _opened(store: MemoryStore, lane: str, shards: Sequence[int]) -> list[ExecutionRow]:

@@ -31,6 +31,7 @@ from raywf.ports import (
     Loaded,
     OwnerRow,
 )
+from raywf.runtime.adopting import adopt_imported
 from raywf.runtime.children import child_outcome, reopen_child
 from raywf.runtime.collecting import Collectors
 from raywf.runtime.commands import carry_out
@@ -113,7 +114,7 @@ class Owner:
             me.lane,
             self.epochs,
             parts.settings.resident,
-            self._folded,
+            self.folded,
             self.spawn,
         )
         self._start_by_itself()
@@ -236,7 +237,7 @@ class Owner:
         async for loaded in self.journal.load_open(self.me.lane, shards):
             row = loaded.row
             try:
-                adopted.append(await self._folded(loaded))
+                adopted.append(await self.folded(loaded))
             except (LeaseLost, StoreUnavailable):
                 raise
             except Exception:  # one damaged history must not keep the others from going on
@@ -245,7 +246,7 @@ class Owner:
             self.host.adopt(live)
         for live in adopted:
             try:
-                self._resume(live, clean)
+                self.resume(live, clean)
             except LeaseLost:
                 raise
             except Exception:
@@ -254,7 +255,7 @@ class Owner:
         self.sleepers.look_by(self.parts.clock.now())
         return len(adopted)
 
-    async def _folded(self, loaded: Loaded) -> Live:
+    async def folded(self, loaded: Loaded) -> Live:
         """An execution as its history says; a snapshot that cannot be used costs the longer way and nothing else."""
         row, rows, kept = loaded
         await self.definitions.load(self.journal, row.definition)
@@ -274,7 +275,7 @@ class Owner:
             live.snapshot_at = snapshot.next_at(kept.seq, snapshot.size_of(state))
         return live
 
-    def _resume(self, live: Live, clean: bool) -> None:
+    def resume(self, live: Live, clean: bool = False) -> None:
         """Issue what is outstanding. After a crash nobody knows whether a ready attempt had begun: it counts as lost."""
         remaining = []
         for effect in list(outstanding(live.state)):
@@ -465,6 +466,9 @@ class Owner:
         if row.kind in TRIGGER_KINDS:
             self.spawn(self._trigger(row))
             return
+        if row.kind == "adopt":
+            self.spawn(adopt_imported(self, row))
+            return
         if live is None:
             self.spawn(self._drop_if_closed(row))
             return
@@ -472,7 +476,7 @@ class Owner:
             carry_out(self.host, live, row)
         except Exception:
             log.exception("command %s to %s could not be carried out", row.kind, row.execution)
-        self._taken(row)
+        self.taken(row)
 
     async def _trigger(self, row: InboxRow) -> None:
         try:
@@ -481,9 +485,9 @@ class Owner:
             log.warning("command %s of %s waits, trying again: %s", row.kind, row.execution, error)
             self.loop.call_later(_AGAIN_S, self._taking.discard, row.id)
         else:
-            self._taken(row)
+            self.taken(row)
 
-    def _taken(self, row: InboxRow) -> None:
+    def taken(self, row: InboxRow) -> None:
         self.commits.add_taken(row.id)
         self.commits.on_durable(lambda: self._taking.discard(row.id))
 
@@ -491,7 +495,7 @@ class Owner:
         """A command to a closed execution has come too late; one to an execution that could not be resumed waits."""
         found = await self.journal.execution(row.namespace, row.execution)
         if found is None or found.status in CLOSED:
-            self._taken(row)
+            self.taken(row)
         else:
             self.loop.call_later(_AGAIN_S, self._taking.discard, row.id)
 

@@ -21,7 +21,7 @@ from tests.docs.transitions import PAGE, TASK_EVENTS, filled, tables
 
 COMMANDS = (
     "demo run ls show why history watch result results cancel pause resume resolve signal approve reject limits schedule graph "
-    "validate up down doctor version chaos emit triggers"
+    "validate up down doctor version chaos emit triggers replay export import archive"
 ).split()
 
 

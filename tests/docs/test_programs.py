@@ -18,6 +18,12 @@ from tests.docs.pages import EXAMPLES, ROOT, Block, printed_by, programs
 PATIENCE_S = 150
 
 PROGRAMS = {block.name or "": block for block in programs()}
+CONNECTING = [
+    path
+    for path in sorted((ROOT / "examples" / "gallery").glob("*.py"))
+    if "connect" in path.read_text(encoding="utf-8")
+]
+"""Programs of the gallery that need a Ray; the others run in test_gallery.py."""
 FIRST = "review.py"
 TESTS = [name for name in PROGRAMS if name.startswith("test_")]
 QUIET = {"greet.py": "Hello, world.\n", "refund.py": "paid 120 for order 17\n"}
@@ -119,7 +125,9 @@ def test_a_program_of_the_docs_prints_what_its_page_says(name: str, place: Path,
 
 @pytest.mark.cluster
 @pytest.mark.timeout(500)
-@pytest.mark.parametrize("path", [path for path in EXAMPLES if path.stem != "crash"], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [path for path in [*EXAMPLES, *CONNECTING] if path.stem != "crash"], ids=lambda path: path.stem
+)
 def test_an_example_prints_what_it_says(path: Path, place: Path, shared_ray: str) -> None:
     assert output(path, place, RAY_ADDRESS=shared_ray) == printed_by(path)
 

@@ -14,6 +14,7 @@ from raywf.ports import Clock, Journal
 from raywf.testing.evidence_contract import EvidenceContract
 from raywf.testing.journal_contract import JournalContract
 from raywf.testing.limits_contract import LimitsContract, SchedulesContract
+from raywf.testing.moving_contract import MovingContract
 from raywf.testing.sleeping_contract import SleepingContract
 from tests.journal.postgres_server import Admin, Server, in_schema
 
@@ -33,7 +34,9 @@ def emptied(postgres: Server) -> Iterator[Callable[[], str]]:
     admin.close()
 
 
-class TestPostgres(JournalContract, SleepingContract, EvidenceContract, LimitsContract, SchedulesContract):
+class TestPostgres(
+    JournalContract, SleepingContract, EvidenceContract, LimitsContract, SchedulesContract, MovingContract
+):
     @pytest.fixture
     def opened(self, emptied: Callable[[], str]) -> Callable[[Clock], Journal]:
         url = emptied()

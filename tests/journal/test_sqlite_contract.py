@@ -12,10 +12,13 @@ from raywf.ports import Clock, Journal
 from raywf.testing.evidence_contract import EvidenceContract
 from raywf.testing.journal_contract import JournalContract
 from raywf.testing.limits_contract import LimitsContract, SchedulesContract
+from raywf.testing.moving_contract import MovingContract
 from raywf.testing.sleeping_contract import SleepingContract
 
 
-class TestSqlite(JournalContract, SleepingContract, EvidenceContract, LimitsContract, SchedulesContract):
+class TestSqlite(
+    JournalContract, SleepingContract, EvidenceContract, LimitsContract, SchedulesContract, MovingContract
+):
     @pytest.fixture
     def opened(self, tmp_path: Path) -> Callable[[Clock], Journal]:
         return lambda clock: SqliteJournal(tmp_path / "store.db", clock=clock)

@@ -41,6 +41,9 @@ def chaos(
     undisturbed one did, nothing was lost and nothing done twice. 1: something was, and the report says where. 5: it cannot
     end by itself; say --approve or --signal.
     """
+    import contextlib
+    import sys
+
     from raywf.cli.arguments import ABSENT, read_value
     from raywf.cli.exits import ExitCode
     from raywf.cli.output import write_json
@@ -55,9 +58,10 @@ def chaos(
     value = ABSENT if input is None else read_value(input, "--input")
     args, kwargs = ((), {}) if value is ABSENT else call_of(workflow, value)
     try:
-        report = kill_everywhere(
-            workflow, *args, **kwargs, signals=_signals(signal), approve=approve, seed=seed, limit=limit
-        )
+        with contextlib.redirect_stdout(sys.stderr):  # what tasks print is no part of the report
+            report = kill_everywhere(
+                workflow, *args, **kwargs, signals=_signals(signal), approve=approve, seed=seed, limit=limit
+            )
     except Stuck as error:
         raise ResultTimeout(f"{error}. Answer it with --approve, --reject or --signal NAME=JSON") from None
     if as_json:

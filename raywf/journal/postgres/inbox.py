@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
+import asyncpg
+
 from raywf.core.admission import rule_data
-from raywf.journal.postgres import rows
-from raywf.journal.postgres.link import Link
+from raywf.journal.conflicts import KeysTaken
+from raywf.journal.postgres import commits, rows
+from raywf.journal.postgres.link import Link, escaped
 from raywf.journal.postgres.reader import PostgresReader
-from raywf.ports import Clock, DefinitionRow, InboxRow, LimitRow, ScheduleRow
+from raywf.ports import Batch, Clock, DefinitionRow, InboxRow, LimitRow, ScheduleRow
 
 T = TypeVar("T")
 
@@ -39,6 +43,31 @@ class PostgresInbox(PostgresReader):
             sql = f"""INSERT INTO inbox ({rows.INBOX.partition(", ")[2]}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
                 ON CONFLICT (namespace, execution, command_id) DO NOTHING"""
             return rows.count(await db.execute(sql, *row[1:])) == 1
+
+        return await self._change(write)
+
+    async def bring_in(self, batch: Batch) -> None:
+        try:
+            await self._change(lambda db: commits.write(db, batch, uuid.uuid4(), self._schema))
+        except asyncpg.UniqueViolationError as error:
+            taken = await self._reading.run(lambda db: commits.taken(db, batch))
+            if not taken:
+                raise
+            raise KeysTaken(taken, self._shown) from error
+
+    async def forget(self, namespace: str, keys: Sequence[int], until: float) -> int:
+        async def write(db: Any) -> int:
+            found = await db.fetch(
+                """DELETE FROM executions WHERE key = ANY($1::bigint[]) AND namespace = $2 AND ended_at <= $3
+                RETURNING key, id""",
+                *(list(keys), namespace, until),
+            )
+            gone = [row["key"] for row in found]
+            for table in ("events", "snapshots"):
+                await db.execute(f"DELETE FROM {table} WHERE key = ANY($1::bigint[])", gone)
+            ids = [escaped(row["id"]) for row in found]
+            await db.execute("DELETE FROM inbox WHERE namespace = $1 AND execution = ANY($2::text[])", namespace, ids)
+            return len(gone)
 
         return await self._change(write)
 

@@ -95,6 +95,21 @@ class PostgresReader:
         sql = f"SELECT {rows.EVENT} FROM events WHERE key = $1 AND seq > $2 ORDER BY seq LIMIT $3"
         return [EventRow._make(row) for row in await self._select(sql, key, after_seq, limit)]
 
+    async def histories(self, keys: Sequence[int]) -> list[EventRow]:
+        sql = f"SELECT {rows.EVENT} FROM events WHERE key = ANY($1::bigint[]) ORDER BY key, seq"
+        return [EventRow._make(row) for row in await self._select(sql, list(keys))]
+
+    async def ended_roots(self, namespace: str, until: float, after: int, limit: int) -> list[ExecutionRow]:
+        sql = f"""SELECT {rows.EXECUTION} FROM executions WHERE namespace = $1 AND parent IS NULL
+            AND ended_at <= $2 AND key > $3 ORDER BY key LIMIT $4"""
+        return [rows.execution(row) for row in await self._select(sql, namespace, until, after, limit)]
+
+    async def descendants(self, namespace: str, execution_id: str) -> list[ExecutionRow]:
+        # '0' is the character after '/': a range of the index on ids
+        sql = f"SELECT {rows.EXECUTION} FROM executions WHERE namespace = $1 AND id > $2 AND id < $3 ORDER BY key"
+        asked = (namespace, f"{execution_id}/", f"{execution_id}0")
+        return [rows.execution(row) for row in await self._select(sql, *asked)]
+
     async def closings(self, keys: Sequence[int]) -> dict[int, EventRow]:
         sql = f"""SELECT v.* FROM executions AS x CROSS JOIN LATERAL (
             SELECT {rows.EVENT} FROM events WHERE events.key = x.key ORDER BY seq DESC LIMIT 1) AS v

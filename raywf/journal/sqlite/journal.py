@@ -52,6 +52,13 @@ class SqliteInbox(SqliteReader):
     async def send(self, row: InboxRow) -> bool:
         return await self._writer.run(lambda db: transactions.send(db, row))
 
+    async def bring_in(self, batch: Batch) -> None:
+        where = str(self._path)
+        await self._writer.run(lambda db: transactions.write_batch(db, batch, where), 1.0)
+
+    async def forget(self, namespace: str, keys: Sequence[int], until: float) -> int:
+        return await self._writer.run(lambda db: transactions.forget(db, namespace, keys, until), 1.0)
+
     async def set_limit(self, row: LimitRow) -> None:
         await self._writer.run(lambda db: limits.set_limit(db, row))
 

@@ -78,6 +78,16 @@ class SqliteReader:
         asked = {"key": key, "after": after_seq, "limit": -1 if limit is None else limit}
         return await self._select("history", asked, rows.event)
 
+    async def histories(self, keys: Sequence[int]) -> list[EventRow]:
+        return await self._select("events_of", {"keys": rows.as_json(list(keys))}, rows.event)
+
+    async def ended_roots(self, namespace: str, until: float, after: int, limit: int) -> list[ExecutionRow]:
+        asked = {"namespace": namespace, "until": until, "after": after, "limit": limit}
+        return await self._select("ended_roots", asked, rows.execution)
+
+    async def descendants(self, namespace: str, execution_id: str) -> list[ExecutionRow]:
+        return await self._select("descendants", {"namespace": namespace, "id": execution_id}, rows.execution)
+
     async def closings(self, keys: Sequence[int]) -> dict[int, EventRow]:
         found = await self._select("closings", {"keys": rows.as_json(list(keys))}, rows.event)
         return {row.key: row for row in found}

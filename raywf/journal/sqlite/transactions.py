@@ -141,3 +141,14 @@ def send(db: apsw.Connection, row: InboxRow) -> bool:
     del command["id"]
     db.execute(query("send_command"), command)
     return db.changes() == 1
+
+
+def forget(db: apsw.Connection, namespace: str, keys: Sequence[int], until: float) -> int:
+    """Delete what has ended by then, with its events, snapshot and commands."""
+    asked = {"namespace": namespace, "keys": rows.as_json(list(keys)), "until": until}
+    gone = list(db.execute(query("forgettable"), asked))
+    these = rows.as_json([key for key, _ in gone])
+    for name in ("forget_events", "drop_snapshots", "forget_executions"):
+        db.execute(query(name), (these,))
+    db.execute(query("forget_commands"), {"namespace": namespace, "ids": rows.as_json([id_ for _, id_ in gone])})
+    return len(gone)

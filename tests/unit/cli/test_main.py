@@ -16,7 +16,8 @@ from raywf.cli import main as program
 Cli = Callable[..., Any]
 ROOT = Path(__file__).resolve().parents[3]
 COMMANDS = (
-    "run demo validate graph chaos ls show why history watch result approve reject signal resolve pause resume cancel limits up emit "
+    "run demo validate graph chaos replay export import archive "
+    "ls show why history watch result approve reject signal resolve pause resume cancel limits up emit "
     "triggers "
     "down doctor version"
 ).split()

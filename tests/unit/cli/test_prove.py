@@ -16,6 +16,7 @@ from raywf import task, workflow
 
 @task
 def add(x):
+    print("a task prints")
     return x + 1
 
 @workflow
@@ -45,6 +46,7 @@ def test_it_says_what_it_killed_and_what_that_proved(cli: Callable[..., Any], pr
 def test_as_json(cli: Callable[..., Any], program: str) -> None:
     ended = cli("chaos", f"{program}:order", "--input", "1", "--limit", "1", "--json")
     report = json.loads(ended.out)
+    assert "a task prints" in ended.err
     assert (ended.code, report["ok"], report["tried"], len(report["kills"])) == (0, True, [1], 3)
 
 

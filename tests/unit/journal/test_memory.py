@@ -14,10 +14,13 @@ from raywf.ports import Clock, Journal
 from raywf.testing.evidence_contract import EvidenceContract
 from raywf.testing.journal_contract import JournalContract, a_command
 from raywf.testing.limits_contract import LimitsContract, SchedulesContract
+from raywf.testing.moving_contract import MovingContract
 from raywf.testing.sleeping_contract import SleepingContract
 
 
-class TestMemory(JournalContract, SleepingContract, EvidenceContract, LimitsContract, SchedulesContract):
+class TestMemory(
+    JournalContract, SleepingContract, EvidenceContract, LimitsContract, SchedulesContract, MovingContract
+):
     @pytest.fixture
     def opened(self) -> Callable[[Clock], Journal]:
         name = uuid.uuid4().hex

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import raywf
+import raywf.testing
 from raywf.journal import memory
 from raywf.testing import chaos
 from raywf.testing.kills import MOMENTS, _spread
@@ -109,18 +110,31 @@ def test_many_boundaries_are_tried_evenly_spread() -> None:
     assert report.tried == (1, len(report.boundaries)) and len(report.kills) == 6
 
 
-INPUTS: dict[str, dict[str, Any]] = {
-    "chaos.py:transfer": {"args": ("ann", 5)},
-    "faults.py:order": {"args": (7,)},
-    "limits.py:ask_all": {"args": ("acme", ["a", "b", "c"])},
-}
-"""What workflows of the gallery are killed with: ``args``, and whatever else ``chaos`` takes."""
+CONNECTING: dict[str, tuple[Any, ...]] = {"history.py:order": (7,)}
+"""Workflows of programs that need a Ray, and what they are killed with; the others are killed with what they run with."""
 
 
-@pytest.mark.parametrize("place", INPUTS)
-def test_the_gallery_survives_every_kill(place: str) -> None:
+def programs() -> list[Path]:
+    return sorted(path for path in GALLERY.glob("*.py") if "connect" not in path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("path", programs(), ids=lambda path: path.stem)
+def test_every_workflow_that_the_gallery_runs_survives_every_kill(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, runs = raywf.testing.run, []
+
+    def noted(workflow: Any, *args: Any, **more: Any) -> Any:
+        runs.append((workflow, args, {name: more[name] for name in more if name not in ("faults", "clock", "ledger")}))
+        return run(workflow, *args, **more)
+
+    monkeypatch.setattr(raywf.testing, "run", noted)
+    runpy.run_path(str(path), run_name="__main__")
+    for workflow, args, more in runs:
+        report = chaos(workflow, *args, **more)
+        assert report.ok, report.wrong
+
+
+@pytest.mark.parametrize("place", CONNECTING)
+def test_a_workflow_of_a_program_that_needs_ray_survives_every_kill(place: str) -> None:
     file, name = place.split(":")
-    given = dict(INPUTS[place])
-    workflow = runpy.run_path(str(GALLERY / file), run_name="gallery")[name]
-    report = chaos(workflow, *given.pop("args", ()), **given)
+    report = chaos(runpy.run_path(str(GALLERY / file), run_name="gallery")[name], *CONNECTING[place])
     assert report.ok, report.wrong

@@ -280,3 +280,32 @@ WHERE namespace = :namespace AND id = :id AND spec = :spec AND next_at = :seen A
 
 -- name: drop_schedule
 DELETE FROM schedules WHERE namespace = ? AND id = ?;
+
+-- name: events_of
+SELECT key, seq, at, by, kind, task, attempt, data FROM events
+WHERE key IN (SELECT value FROM json_each(:keys)) ORDER BY key, seq;
+
+-- name: ended_roots
+SELECT key, id, namespace, lane, shard, workflow, version, definition, fingerprint, status, priority, parent, tags,
+    created_at, deadline, traceparent, ended_at, waiting_for, wake_at
+FROM executions WHERE namespace = :namespace AND parent IS NULL AND ended_at <= :until AND key > :after
+ORDER BY key LIMIT :limit;
+
+-- name: descendants
+-- '0' is the character after '/': a range of the index on ids.
+SELECT key, id, namespace, lane, shard, workflow, version, definition, fingerprint, status, priority, parent, tags,
+    created_at, deadline, traceparent, ended_at, waiting_for, wake_at
+FROM executions WHERE namespace = :namespace AND id > :id || '/' AND id < :id || '0' ORDER BY key;
+
+-- name: forgettable
+SELECT key, id FROM executions
+WHERE key IN (SELECT value FROM json_each(:keys)) AND namespace = :namespace AND ended_at <= :until;
+
+-- name: forget_events
+DELETE FROM events WHERE key IN (SELECT value FROM json_each(?));
+
+-- name: forget_executions
+DELETE FROM executions WHERE key IN (SELECT value FROM json_each(?));
+
+-- name: forget_commands
+DELETE FROM inbox WHERE namespace = :namespace AND execution IN (SELECT value FROM json_each(:ids));
