@@ -62,10 +62,11 @@ def align(host: Host, parent: Live, child: Live) -> None:
 
 
 def _children(host: Host, live: Live) -> Iterator[Live]:
+    """The child executions that are open, those that a continuation goes on in among them."""
     for node, task in zip(live.state.plan.nodes, live.state.tasks, strict=True):
-        if node.kind is NodeKind.CHILD:
-            places = [None] if task.items is None else range(len(task.items))
-            for item in places:
+        places = ((None, task),) if task.items is None else enumerate(task.items)
+        for item, each in places:
+            if node.kind is NodeKind.CHILD or each.grown is not None:
                 child = host.open.get(child_id(live.id, address(live, node.index, item)))
                 if child is not None:
                     yield child

@@ -120,6 +120,8 @@ class Sleepers:
         """One load at a time: what is read here cannot be in memory, so it cannot change while it is read. Nor is it what
         has just ended here: that leaves memory at once, and is open in the store until its end is on disk."""
         async with self._loading:
+            if self._host.parked:
+                return
             await self._host.commits.drain()
             here = {live.key for live in self._host.open.values()} | self._broken
             wanted = [key for key in keys if key not in here]

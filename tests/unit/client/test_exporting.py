@@ -58,6 +58,16 @@ def child_waits(x: int):
     return add(raywf.wait_signal("go"))
 
 
+@raywf.task
+def goes_on(x: int) -> Any:
+    return raywf.continuation(child_waits, x)
+
+
+@raywf.workflow
+def grown(x: int):
+    return add(goes_on(x))
+
+
 def readings_of(engine: Engine) -> Readings:
     found = Readings(engine.journal._url, "default", engine.journal)
     found.blobs = engine.blobs
@@ -138,6 +148,21 @@ def test_an_open_execution_comes_paused_with_its_children_and_goes_on_when_it_is
 
     assert in_an_engine(waiting, main, store) == ("execution_completed", 6)
     assert RAN == ["add", "add"]
+
+
+def test_a_continuation_that_waits_comes_along_and_goes_on_too() -> None:
+    found = exported(grown, closed=False)
+    assert [row.id for row in found.executions] == ["x", "x/goes_on"]
+
+    async def main(engine: Engine) -> Any:
+        assert await bring(found, engine.journal, readings_of(engine)) == "paused"
+        await engine.owner._take_once()
+        await engine.until(lambda: "x/goes_on" in engine.host.open)
+        await engine.send(1, "signal", {"name": "go", "value": "5"}, id="x/goes_on")
+        await engine.send(2, "resume", {})
+        return await engine.to_the_end()
+
+    assert in_an_engine(grown, main, new_store()) == ("execution_completed", 7)
 
 
 def test_an_open_execution_that_is_to_go_on_does_so_with_the_next_engine() -> None:

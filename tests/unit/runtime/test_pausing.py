@@ -62,6 +62,16 @@ def parent():
     return note(running())
 
 
+@raywf.task
+def goes_on() -> Any:
+    return raywf.continuation(running)
+
+
+@raywf.workflow
+def grown():
+    return note(goes_on())
+
+
 def with_engine(workflow: Any, scenario: Callable[[Engine], Coroutine[Any, Any, None]]) -> None:
     async def main() -> None:
         engine = Engine(workflow, new_store())
@@ -137,6 +147,21 @@ def test_a_pause_goes_down_the_tree_and_so_does_the_resume() -> None:
         assert await engine.to_the_end() == ("execution_completed", "a")
 
     with_engine(parent, scenario)
+
+
+def test_a_pause_goes_down_to_what_a_continuation_goes_on_in() -> None:
+    async def scenario(engine: Engine) -> None:
+        await engine.until(lambda: "slow a" in SEEN)
+        await engine.send(1, "pause", {})
+        child = engine.live("x/goes_on")
+        assert child is not None
+        assert child.state.pause == ev.PauseRequested("", inherited=True)
+        await asyncio.sleep(100)
+        assert SEEN == ["slow a", "slow a done"]
+        await engine.send(2, "resume", {})
+        assert await engine.to_the_end() == ("execution_completed", "a")
+
+    with_engine(grown, scenario)
 
 
 def test_a_pause_survives_a_crash() -> None:
