@@ -242,10 +242,13 @@ class Reader(Protocol):
         workflow: str | None = None,
         tags: Mapping[str, str] | None = None,
         parent: str | None = None,
+        started_after: float | None = None,
+        started_before: float | None = None,
         limit: int = 100,
         after: str | None = None,
     ) -> list[ExecutionRow]:
-        """Newest first; ``after`` is the id of the last row of the page before."""
+        """Newest first; ``after`` is the id of the last row of the page before. Of those created from ``started_after`` on
+        and before ``started_before`` (epoch seconds)."""
         ...
 
     async def existing(self, namespace: str, ids: Sequence[str]) -> dict[str, ExecutionRow]:
@@ -276,7 +279,7 @@ class Reader(Protocol):
     async def count_open(self, namespace: str, lane: str | None = None) -> int: ...
 
     async def open_lanes(self, namespace: str) -> list[str]:
-        """The lanes that have open executions, sorted."""
+        """The lanes that have open executions, or commands that nobody has taken, sorted."""
         ...
 
     async def owners(self) -> list[OwnerRow]:

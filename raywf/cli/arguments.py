@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -123,6 +125,26 @@ def parse_tags(given: Sequence[str] | None) -> dict[str, str]:
         if tags.setdefault(key, value) != value:
             raise InvalidInput(f"--tag {each!r}: {key!r} is given twice, and an execution has one value for it")
     return tags
+
+
+_AGE = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def parse_started(name: str, text: str | None, now: float) -> float | None:
+    """An instant as epoch seconds: an ISO date or time (local where it names no zone), or an age such as ``2h``. Raises
+    ``InvalidInput``."""
+    if text is None:
+        return None
+    age = _AGE.fullmatch(text)
+    if age is not None:
+        return now - float(age[1]) * _SECONDS[age[2]]
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise InvalidInput(
+            f"{name} {text!r} is no instant: write 2024-05-01, 2024-05-01T14:30, or an age such as 30m, 2h or 7d"
+        ) from None
 
 
 def check_status(status: str | None) -> str | None:

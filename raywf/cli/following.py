@@ -81,7 +81,7 @@ class Follower:
     def _told(self, event: ev.Event, at: datetime, changes: list[Change]) -> dict[str, str]:
         """Tell of the task that an event is about; gives its status as told."""
         match event:
-            case ev.ExecutionStarted():
+            case ev.ExecutionStarted() | ev.ExecutionForked() | ev.ExecutionRetried():
                 changes.append(Change(at, None, "running"))
             case ev.ExecutionCompleted() | ev.ExecutionFailed() | ev.ExecutionCancelled():
                 changes.append(Change(at, None, self.state.status.value, ending(event)))

@@ -37,6 +37,8 @@ _PANELS = {
         act.pause,
         act.resume,
         act.cancel,
+        act.retry,
+        act.fork,
         flow.limits,
         events.emit,
         events.triggers,

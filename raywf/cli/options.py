@@ -43,6 +43,25 @@ Tags = Annotated[
     list[str] | None,
     typer.Option("--tag", metavar="KEY=VALUE", help="May be given more than once.", show_default=False),
 ]
+Several = Annotated[
+    str | None,
+    typer.Argument(metavar="[ID]", help="The id of an execution; or --where says which.", show_default=False),
+]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where",
+        metavar="KEY=VALUE",
+        help="All that are so: status=, workflow=, tag.KEY=, started_after=, started_before= (2024-05-01, or 2h: so long "
+        "ago). May be given more than once: all must hold.",
+        rich_help_panel="Many at once",
+        show_default=False,
+    ),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Only print the ids that are meant.", rich_help_panel="Many at once")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.", rich_help_panel="Many at once")]
 By = Annotated[
     str | None, typer.Option("--by", metavar="WHO", help="Who acts, for the history.", show_default="your user name")
 ]

@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from raywf.cli.output import say
+from raywf.cli.output import note, say
 from raywf.cli.place import Place, actor_name
 from raywf.cli.showing import takers_of
+from raywf.client import rerunning
 from raywf.client.commands import Commands
 from raywf.client.reading import Readings
 from raywf.core.state import CLOSED
@@ -30,7 +31,7 @@ def cancel(place: Place, execution_id: str, reason: str, by: str | None) -> None
         await commands.cancel(execution_id, reason, actor_name(by))
         await _tell(commands, place, execution_id, "asked to cancel")
 
-    _send(place, work)
+    with_commands(place, work)
 
 
 def pause(place: Place, execution_id: str, reason: str, by: str | None) -> None:
@@ -40,7 +41,7 @@ def pause(place: Place, execution_id: str, reason: str, by: str | None) -> None:
         else:
             say(f"{execution_id} is paused already")
 
-    _send(place, work)
+    with_commands(place, work)
 
 
 def resume(place: Place, execution_id: str, by: str | None) -> None:
@@ -48,7 +49,30 @@ def resume(place: Place, execution_id: str, by: str | None) -> None:
         await commands.resume(execution_id, actor_name(by))
         await _tell(commands, place, execution_id, "asked to go on")
 
-    _send(place, work)
+    with_commands(place, work)
+
+
+def retry(place: Place, execution_id: str, by: str | None) -> None:
+    async def work(commands: Commands) -> None:
+        if (await rerunning.retry(commands, execution_id, actor_name(by))).new:
+            await _tell(commands, place, execution_id, "asked to be retried")
+        else:
+            say(f"{execution_id}: this end has been retried already, so this does not count again")
+
+    with_commands(place, work)
+
+
+def fork(place: Place, execution_id: str, from_task: str, args: Any, by: str | None) -> None:
+    async def work(commands: Commands) -> None:
+        new, lane = await rerunning.fork(commands, execution_id, from_task, args, actor_name(by))
+        say(new)
+        takers = await takers_of(commands.readings, lane)
+        who = f"{takers[0]} starts it within 200 ms" if takers else "no engine holds it now, so the next one starts it"
+        note(f"forked from {from_task} of {execution_id}; {who}")
+        words = ("result", new) if takers else ("run", "TARGET", "--id", new)
+        note(f"next: {place.command(*words)}")
+
+    with_commands(place, work)
 
 
 def resolve(place: Place, execution_id: str, task: str, outcome: str, value: Any, comment: str, by: str | None) -> None:
@@ -56,7 +80,7 @@ def resolve(place: Place, execution_id: str, task: str, outcome: str, value: Any
         await commands.resolve(execution_id, task, outcome, value, comment, actor_name(by))
         await _tell(commands, place, execution_id, f"{task} resolved as {outcome} by {actor_name(by)}")
 
-    _send(place, work)
+    with_commands(place, work)
 
 
 def signal(place: Place, execution_id: str, name: str, payload: Any, id: str | None, by: str | None) -> None:
@@ -66,7 +90,7 @@ def signal(place: Place, execution_id: str, name: str, payload: Any, id: str | N
         else:
             say(f"{execution_id}: a signal with the id {id!r} was sent before, so this one does not count again")
 
-    _send(place, work)
+    with_commands(place, work)
 
 
 def decide(place: Place, execution_id: str, approved: bool, by: str | None, comment: str, task: str | None) -> None:
@@ -75,7 +99,7 @@ def decide(place: Place, execution_id: str, approved: bool, by: str | None, comm
         verb = "approved" if approved else "rejected"
         await _tell(commands, place, execution_id, f"{verb}{f' {task}' if task else ''} by {actor_name(by)}")
 
-    _send(place, work)
+    with_commands(place, work)
 
 
 async def _tell(commands: Commands, place: Place, execution_id: str, what: str, next_: str = "result") -> None:
@@ -89,7 +113,9 @@ async def _tell(commands: Commands, place: Place, execution_id: str, what: str, 
         say(f"next: {place.command('run', 'TARGET', '--id', execution_id)}")
 
 
-def _send(place: Place, work: Callable[[Commands], Awaitable[T]]) -> T:
+def with_commands(place: Place, work: Callable[[Commands], Awaitable[T]]) -> T:
+    """Open the inbox, do the work, close it."""
+
     async def run() -> T:
         inbox = open_inbox(place.store)
         try:

@@ -67,7 +67,8 @@ def next_commands(shown: Shown, place: Place) -> list[str]:
     if execution.status == "completed":
         return [place.command("result", execution.id)]
     if shown.closed:
-        return [place.command("history", execution.id)]
+        again = [] if execution.parent else [place.command("retry", execution.id)]
+        return [place.command("history", execution.id), *again]
     commands = ask_commands(shown.asks, place)
     if execution.status == "paused":
         commands.insert(0, place.command("resume", execution.id))

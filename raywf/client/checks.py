@@ -35,6 +35,19 @@ def check_deadline(deadline: object, now: float) -> float | None:
     return deadline.astimezone(UTC).timestamp()
 
 
+def check_started(name: str, at: object, now: float) -> float | None:
+    """Seconds since the epoch of an aware datetime, or of so long ago as a timedelta says."""
+    if at is None:
+        return None
+    if isinstance(at, timedelta):
+        return now - at.total_seconds()
+    if not isinstance(at, datetime) or at.tzinfo is None:
+        raise InvalidInput(
+            f"{name}={at!r} must be a datetime with a time zone, or a timedelta: timedelta(hours=2) is two hours ago"
+        )
+    return at.astimezone(UTC).timestamp()
+
+
 def check_priority(priority: object) -> int:
     if isinstance(priority, bool) or not isinstance(priority, int) or not -_PRIORITY < priority < _PRIORITY:
         raise InvalidInput(f"priority={priority!r} must be a whole number between -2**31 and 2**31")

@@ -42,24 +42,24 @@ class Commands:
         row = await self._open(execution_id, f"signal {name!r}")
         check_signal(await self.readings.definition(row.definition), name, payload)
         body = {"name": name, "value": values.encode(payload).decode()}
-        return await self._send(row, "signal", body, id, by)
+        return await self.send(row, "signal", body, id, by)
 
     async def cancel(self, execution_id: str, reason: str = "", by: str | None = None) -> bool:
         """Ask an execution to end. A no-op, and False, on one that has ended or is taking back what it did."""
         row = await self.readings.row(execution_id)
         if row.status in CLOSED or row.status == "compensating":
             return False
-        return await self._send(row, "cancel", {"reason": reason}, None, by)
+        return await self.send(row, "cancel", {"reason": reason}, None, by)
 
     async def pause(self, execution_id: str, reason: str = "", by: str | None = None) -> bool:
         """Let nothing new start. A no-op, and False, on an execution that is paused. Raises ``ExecutionClosed``."""
         row = await self._open(execution_id, "pause")
-        return row.status != "paused" and await self._send(row, "pause", {"reason": reason}, None, by)
+        return row.status != "paused" and await self.send(row, "pause", {"reason": reason}, None, by)
 
     async def resume(self, execution_id: str, by: str | None = None) -> None:
         """Let a paused execution go on; nothing happens to one that is not paused. Raises ``ExecutionClosed``."""
         # Whatever the row says: a pause may be on its way, and the inbox keeps the order.
-        await self._send(await self._open(execution_id, "resume"), "resume", {}, None, by)
+        await self.send(await self._open(execution_id, "resume"), "resume", {}, None, by)
 
     async def resolve(
         self, execution_id: str, task: str, outcome: str, value: Any = None, comment: str = "", by: str | None = None
@@ -78,7 +78,7 @@ class Commands:
             raise InvalidInput(f"task {task!r} of execution {execution_id!r} is not in doubt: {known}")
         encoded = values.encode(value).decode() if outcome == "completed" else None
         body = {"task": task, "outcome": outcome, "value": encoded, "comment": comment}
-        await self._send(row, "resolve", body, None, by)
+        await self.send(row, "resolve", body, None, by)
 
     async def decide(self, execution_id: str, approved: bool, by: str, comment: str, task: str | None) -> None:
         """Answer an approval. Raises ``InvalidInput`` when there is none, or more than one and no ``task``."""
@@ -97,7 +97,7 @@ class Commands:
             raise InvalidInput(f"{which} {execution_id!r} is not waiting for an approval; it waits for {what}")
         task = task or waiting[0]
         # One answer per approval: the first counts, whoever gives it, and a repeat is a no-op.
-        await self._send(row, verb, {"task": task, "comment": comment}, None, by)
+        await self.send(row, verb, {"task": task, "comment": comment}, None, by)
 
     async def _open(self, execution_id: str, what: str) -> ExecutionRow:
         row = await self.readings.row(execution_id)
@@ -105,7 +105,8 @@ class Commands:
             raise ExecutionClosed(f"execution {execution_id!r} is {row.status}: it takes no {what}")
         return row
 
-    async def _send(self, row: ExecutionRow, kind: str, body: dict[str, Any], id_: str | None, by: str | None) -> bool:
+    async def send(self, row: ExecutionRow, kind: str, body: dict[str, Any], id_: str | None, by: str | None) -> bool:
+        """Put a command into the inbox. False: one with this id was there already."""
         for what, text in (("id", id_), ("by", by), *body.items()):
             if text is not None:
                 check_text(what, text)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from raywf.client.aggregators import Aggregator
 from raywf.client.archive import Archived
+from raywf.client.bulk import BulkResult
 from raywf.client.engine import AsyncWorkflowEngine
 from raywf.client.events import Emitted, TriggerDescription
 from raywf.client.exporting import ExportedExecution
@@ -134,6 +135,12 @@ class ExecutionHandle:
         """Let a paused execution go on. Raises ``ExecutionClosed``."""
         self._loop.call(self._async.resume())
 
+    def retry(self) -> bool:
+        """Open the execution again, if it failed or was cancelled: what completed is kept, what did not is run, and what
+        was taken back is run once more. ``result()`` then waits for the new end. Returns at once; False where this end has
+        been retried already. Raises ``ExecutionClosed`` for a completed one, ``InvalidInput`` for one that is open."""
+        return self._loop.call(self._async.retry())
+
     def resolve(self, task: str, outcome: str, value: Any = None, *, by: str | None = None, comment: str = "") -> None:
         """Say what became of an at-most-once task in doubt: ``outcome`` is ``"retry"``, ``"completed"`` (its result is
         ``value``) or ``"failed"``. The first answer counts."""
@@ -239,6 +246,12 @@ class WorkflowEngine:
         """The handle of an execution. Raises ``NotFound``."""
         return ExecutionHandle(self._loop.call(self._async.get(execution_id)), self._loop)
 
+    def fork(self, execution_id: str, from_task: str, args: Any = None) -> ExecutionHandle:
+        """A new execution, with an id and keys of its own, that keeps the results of another one which are not downstream
+        of ``from_task``; returns when it is on disk. ``args`` takes the place of the input: one value stands for the
+        arguments. ``from_task`` may be one item, ``"parse[3]"``. Raises ``NotFound`` and ``InvalidInput``."""
+        return ExecutionHandle(self._loop.call(self._async.fork(execution_id, from_task, args)), self._loop)
+
     def list(
         self,
         status: str | None = None,
@@ -246,9 +259,43 @@ class WorkflowEngine:
         tags: Mapping[str, str] | None = None,
         limit: int = 100,
         after: str | None = None,
+        *,
+        started_after: datetime | timedelta | None = None,
+        started_before: datetime | timedelta | None = None,
     ) -> list[ExecutionSummary]:
-        """Executions, newest first. ``after`` is the id of the last one of the page before."""
-        return self._loop.call(self._async.list(status, workflow, tags, limit, after))
+        """Executions, newest first. ``after`` is the id of the last one of the page before. Instants are aware datetimes,
+        or a timedelta: so long ago; those started from the one on and before the other."""
+        between = {"started_after": started_after, "started_before": started_before}
+        return self._loop.call(self._async.list(status, workflow, tags, limit, after, **between))
+
+    def bulk(
+        self,
+        action: str,
+        *,
+        status: str | None = None,
+        workflow: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        started_after: datetime | timedelta | None = None,
+        started_before: datetime | timedelta | None = None,
+        reason: str = "",
+        dry_run: bool = False,
+    ) -> BulkResult:
+        """Cancel, pause, resume or retry all executions that a query finds; children go with their roots. Returns when
+        every command is on disk. ``dry_run``: only say which. Instants are aware datetimes, or a timedelta: so long ago.
+
+        Raises ``InvalidInput`` where nothing is asked for, and for a status to which the action does not apply.
+        """
+        work = self._async.bulk(
+            action,
+            status=status,
+            workflow=workflow,
+            tags=tags,
+            started_after=started_after,
+            started_before=started_before,
+            reason=reason,
+            dry_run=dry_run,
+        )
+        return self._loop.call(work)
 
     def why(self, execution_id: str) -> Explanation:
         """What an execution waits for and who holds it, in words. Raises ``NotFound``."""

@@ -16,7 +16,8 @@ from types import TracebackType
 from typing import Any
 
 from raywf.client.aggregators import AsyncAggregator, start_aggregator
-from raywf.client.checks import check_deadline, check_priority, check_tags
+from raywf.client.bulk import BulkOfEngine
+from raywf.client.checks import check_deadline, check_priority, check_started, check_tags
 from raywf.client.collecting import bind_submit, collect, rule_of
 from raywf.client.commands import Commands
 from raywf.client.events import EventsOfEngine
@@ -27,6 +28,7 @@ from raywf.client.limits import LimitsOfEngine
 from raywf.client.locate import Place, absolute, locate
 from raywf.client.moves import MovesOfEngine
 from raywf.client.reading import ExecutionSummary, Readings
+from raywf.client.rerunning import RerunsOfEngine
 from raywf.client.results import Results
 from raywf.client.schedules import SchedulesOfEngine
 from raywf.client.why import Explanation, cluster_facts, explain
@@ -52,7 +54,9 @@ log = logging.getLogger("raywf.client")
 _CHUNK = 500
 
 
-class AsyncWorkflowEngine(LimitsOfEngine, SchedulesOfEngine, EventsOfEngine, MovesOfEngine):
+class AsyncWorkflowEngine(
+    LimitsOfEngine, SchedulesOfEngine, EventsOfEngine, MovesOfEngine, RerunsOfEngine, BulkOfEngine
+):
     """An engine on a Ray. Made by ``connect_async``; belongs to the event loop it was opened on."""
 
     def __init__(self, address: str | None, store: str | None, namespace: str, pools: Sequence[Any]) -> None:
@@ -393,9 +397,22 @@ class AsyncWorkflowEngine(LimitsOfEngine, SchedulesOfEngine, EventsOfEngine, Mov
         tags: Mapping[str, str] | None = None,
         limit: int = 100,
         after: str | None = None,
+        *,
+        started_after: datetime | timedelta | None = None,
+        started_before: datetime | timedelta | None = None,
     ) -> list[ExecutionSummary]:
-        """Executions, newest first. ``after`` is the id of the last one of the page before."""
-        return await self._readings().list(status=status, workflow=workflow, tags=tags, limit=limit, after=after)
+        """Executions, newest first. ``after`` is the id of the last one of the page before. Instants are aware datetimes,
+        or a timedelta: so long ago; those started from the one on and before the other."""
+        now = self._clock.now()
+        return await self._readings().list(
+            status=status,
+            workflow=workflow,
+            tags=tags,
+            started_after=check_started("started_after", started_after, now),
+            started_before=check_started("started_before", started_before, now),
+            limit=limit,
+            after=after,
+        )
 
     async def why(self, execution_id: str) -> Explanation:
         """What an execution waits for and who holds it, in words. Raises ``NotFound``."""
@@ -516,6 +533,12 @@ class AsyncWorkflowEngine(LimitsOfEngine, SchedulesOfEngine, EventsOfEngine, Mov
 
     def _forget_aggregator(self, name: str) -> None:
         self._aggregators.pop(name, None)
+
+    async def _hold(self, lane: str) -> None:
+        """Have an isolated execution of this project held again, whose actor left when it ended."""
+        isolated = isolated_execution(lane)
+        if isolated is not None and lane == lane_of(self.namespace, self._bundle.project, isolated):
+            await self._lane(isolated)
 
     def _poke(self, execution_id: str) -> None:
         for lane in self._lanes.values():

@@ -77,6 +77,18 @@ class AsyncExecutionHandle:
         await self._engine._commands().resume(self._id)
         self._engine._poke(self._id)
 
+    async def retry(self) -> bool:
+        """Open the execution again, if it failed or was cancelled: what completed is kept, what did not is run, and what
+        was taken back is run once more. ``result()`` then waits for the new end. Returns at once; False where this end has
+        been retried already. Raises ``ExecutionClosed`` for a completed one, ``InvalidInput`` for one that is open."""
+        from raywf.client.rerunning import retry
+
+        asked = await retry(self._engine._commands(), self._id)
+        self._waiting.again(asked.end)
+        await self._engine._hold((await self._engine._readings().row(self._id)).lane)
+        self._engine._poke(self._id)
+        return asked.new
+
     async def resolve(
         self, task: str, outcome: str, value: Any = None, *, by: str | None = None, comment: str = ""
     ) -> None:

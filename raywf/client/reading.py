@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -139,13 +140,22 @@ class Readings:
         status: str | None = None,
         workflow: str | None = None,
         tags: Mapping[str, str] | None = None,
+        started_after: float | None = None,
+        started_before: float | None = None,
         limit: int = 100,
         after: str | None = None,
     ) -> list[ExecutionSummary]:
-        """Executions, newest first. ``after`` is the id of the last one of the page before."""
+        """Executions, newest first. ``after`` is the id of the last one of the page before. Instants are epoch seconds."""
         check_status(status)
         rows = await self.reader.executions(
-            self.namespace, status=status, workflow=workflow, tags=tags, limit=limit, after=after
+            self.namespace,
+            status=status,
+            workflow=workflow,
+            tags=tags,
+            started_after=started_after,
+            started_before=started_before,
+            limit=limit,
+            after=after,
         )
         return [summary(row) for row in rows]
 
@@ -180,6 +190,11 @@ class Readings:
         context: dict[str, Any] = {"input": self.decode(state.input), "priority": row.priority}
         if row.deadline is not None:
             context["deadline"] = instant(row.deadline)
+        if history and history[0].kind == "execution_forked":
+            first = self._event_data(history[0])
+            context["forked_from"] = {"execution": first["source"], "task": first["from_task"]}
+        if state.round > 1:
+            context["round"] = state.round
         if closing is not None:
             context["reason"] = closing.reason or (closing.failure.message if closing.failure else "")
         return ExecutionDescription(
@@ -212,6 +227,8 @@ class Readings:
         if row.data is None:
             return None
         data = self.decode(row.data)
+        if row.kind == "execution_forked":
+            return {**data, "input": self.decode(data["input"].encode()), "kept": list(json.loads(data["kept"]))}
         if isinstance(data, dict) and row.kind in _WITH_VALUES:
             for name in ("value", "default", "data", "on_reject", "on_timeout"):
                 if isinstance(data.get(name), str):

@@ -13,17 +13,20 @@ from raywf.core.state import CLOSED
 from raywf.errors import ResultTimeout
 
 RECHECK_S = 5.0
+REOPENS_S = 0.05
+"""How often to look whether a retried execution is open again."""
 
 
 class Waiting:
     """How an execution ended, once that is known here."""
 
-    __slots__ = ("__weakref__", "future", "lane", "outcome")
+    __slots__ = ("__weakref__", "future", "lane", "outcome", "past")
 
     def __init__(self) -> None:
         self.outcome: tuple[str, str | None, bytes | None] | None = None
         self.future: asyncio.Future[None] | None = None
         self.lane: str | None = None
+        self.past = 0  # the end, by its number in the history, that was retried
 
     @property
     def is_over(self) -> bool:
@@ -32,6 +35,11 @@ class Waiting:
     def settle(self, kind: str, task: str | None, data: bytes | None) -> None:
         self.outcome = (kind, task, data)
         self.wake()
+
+    def again(self, past: int) -> None:
+        """The execution is opened again: what it ended with before is no end any more."""
+        self.past = max(self.past, past)
+        self.outcome, self.lane = None, None
 
     def wake(self) -> None:
         if self.future is not None and not self.future.done():
@@ -67,7 +75,10 @@ class Results:
     def ended(self, execution_id: str, kind: str, task: str | None, data: bytes | None) -> None:
         waiting = self._of.get(execution_id)
         if waiting is not None:
-            waiting.settle(kind, task, data)
+            if waiting.past:  # it may be the end before the retry: whoever waits looks into the store
+                waiting.wake()
+            else:
+                waiting.settle(kind, task, data)
         self._told(execution_id)
 
     def watched(self, lane: str) -> list[str]:
@@ -86,8 +97,12 @@ class Results:
         closings = await reader.closings([row.key for row in rows.values()]) if rows else {}
         for id_, row in rows.items():
             closing = closings.get(row.key)
-            if closing is not None:
-                self.ended(id_, closing.kind, closing.task, closing.data)
+            waiting = self._of.get(id_)
+            if closing is None or (waiting is not None and closing.seq <= waiting.past):
+                continue
+            if waiting is not None:
+                waiting.settle(closing.kind, closing.task, closing.data)
+            self._told(id_)
 
     async def wait(self, execution_id: str, waiting: Waiting, timeout: float | None) -> Any:
         """The result of an execution. Raises what it ended with, ``ResultTimeout`` or ``NotConnected``."""
@@ -101,7 +116,10 @@ class Results:
             self._readings()
             if waiting.future is None or waiting.future.done():
                 waiting.future = loop.create_future()
-            left = RECHECK_S if give_up_at is None else min(RECHECK_S, give_up_at - loop.time())
+            if waiting.lane is None:  # retried, and not open again yet
+                await self._adopt(execution_id, waiting)
+            pause = RECHECK_S if waiting.lane is not None else REOPENS_S
+            left = pause if give_up_at is None else min(pause, give_up_at - loop.time())
             if left > 0:
                 await asyncio.wait([waiting.future], timeout=left)
             if not waiting.is_over:
@@ -137,7 +155,7 @@ class Results:
     async def _adopt(self, execution_id: str, waiting: Waiting) -> None:
         """Hear of the end of an execution that this client did not start."""
         row = await self._readings().row(execution_id)
-        waiting.lane = row.lane
+        waiting.lane = row.lane if row.status not in CLOSED or not waiting.past else None
         if row.status not in CLOSED:
             lane = self._lanes.get(row.lane)
             if lane is not None and await lane.watch(execution_id):

@@ -41,6 +41,11 @@ def to_record(event: ev.Event) -> Record:
             return "execution_started", None, None, input_
         case ev.ExecutionCompleted(value):
             return "execution_completed", None, None, value
+        case ev.ExecutionForked(source, from_task, input_, kept):
+            data = _dump(source=source, from_task=from_task, input=_text(input_), kept=_text(kept))
+            return "execution_forked", None, None, data
+        case ev.ExecutionRetried(id_):
+            return "execution_retried", None, None, _dump(id=id_)
         case ev.AttemptStarted(task, attempt):
             return "attempt_started", task, attempt, None
         case ev.TaskContinued(task, attempt, definition, input_):
@@ -111,6 +116,10 @@ _VALUES: dict[str, Callable[[Any, Any, bytes], ev.Event]] = {
 """Kinds whose data is an encoded value and not a JSON object of fields."""
 
 _READERS: dict[str, _Reader] = {
+    "execution_forked": lambda task, attempt, d: ev.ExecutionForked(
+        d["source"], d["from_task"], d["input"].encode(), d["kept"].encode()
+    ),
+    "execution_retried": lambda task, attempt, d: ev.ExecutionRetried(d["id"]),
     "attempt_started": lambda task, attempt, d: ev.AttemptStarted(task, attempt),
     "task_continued": lambda task, attempt, d: ev.TaskContinued(task, attempt, d["definition"], d["input"].encode()),
     "attempt_failed": lambda task, attempt, d: ev.AttemptFailed(

@@ -20,6 +20,24 @@ class ExecutionStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class ExecutionForked:
+    """Accepted as a fork, in the place of ``ExecutionStarted``: it begins with what of ``source`` is not downstream of
+    ``from_task``. ``kept`` is a JSON object from task id to what is kept of it (``core.kept``)."""
+
+    source: str
+    from_task: str
+    input: bytes
+    kept: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionRetried:
+    """A failed or cancelled execution is opened again. ``id`` makes a repeat a no-op."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptStarted:
     """An attempt began and did not end within the commit that followed (short attempts leave only their end)."""
 
@@ -220,6 +238,8 @@ class ExecutionCancelled:
 
 Event: TypeAlias = (
     ExecutionStarted
+    | ExecutionForked
+    | ExecutionRetried
     | AttemptStarted
     | TaskCompleted
     | TaskContinued

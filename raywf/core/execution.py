@@ -23,6 +23,8 @@ move it; and it closes once nothing is left. On the first final failure, on a ca
 *closing*: nothing new starts, what runs is cancelled, and when the last attempt has ended, compensations run
 (``moves/undoing.py``), newest first. The end is reported when nothing is left.
 
+A failed or cancelled execution may be opened again (``ExecutionRetried``, ``moves/again.py``): it goes on from what stands.
+
 An event that the state does not allow raises ``IllegalTransition``: the hands check ``is_current`` before they report.
 """
 
@@ -48,6 +50,8 @@ from raywf.core.events import (
     ExecutionCancelled,
     ExecutionCompleted,
     ExecutionFailed,
+    ExecutionForked,
+    ExecutionRetried,
     ExecutionStarted,
     MapStarted,
     PassStarted,
@@ -62,6 +66,7 @@ from raywf.core.events import (
     TimerStarted,
 )
 from raywf.core.failures import Failure
+from raywf.core.moves.again import forked, retried
 from raywf.core.moves.branches import branch_taken, map_started, pass_started
 from raywf.core.moves.closing import begin_closing, cancel, close, ending
 from raywf.core.moves.draft import Draft, IllegalTransition
@@ -173,7 +178,7 @@ def is_wanted(state: ExecutionState, task: int, item: int | None, attempt: int, 
 
 
 def _apply(draft: Draft, event: Event) -> None:
-    if draft.state.closed is not None:
+    if draft.state.closed is not None and type(event) is not ExecutionRetried:
         raise IllegalTransition(f"the execution is {draft.state.closed}: it takes no {event!r:.200}")
     match event:
         case TaskCompleted(address, attempt, value):
@@ -181,6 +186,10 @@ def _apply(draft: Draft, event: Event) -> None:
             attempt_ended(draft, *draft.current(address, attempt, event), ended)
         case ExecutionStarted(input_):
             _start(draft, input_)
+        case ExecutionForked():
+            forked(draft, event)
+        case ExecutionRetried():
+            retried(draft, event)
         case ExecutionCompleted(value):
             close(draft, ExecutionStatus.COMPLETED, value)
         case AttemptStarted(address, attempt):

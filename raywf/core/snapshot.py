@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, get_args
 
@@ -95,6 +95,16 @@ def _weights(state: ExecutionState) -> Iterator[int]:
             yield sum(len(item.value) for item in task.items if item.value is not None)
 
 
+def task_record(task: TaskState) -> dict[str, Any]:
+    """One task's state as JSON, by the names of its fields."""
+    return _record(task)
+
+
+def task_of(record: dict[str, Any]) -> TaskState:
+    """The state that ``task_record`` gave."""
+    return TaskState(**_fields(record))
+
+
 # single values
 
 
@@ -115,6 +125,8 @@ def _plain(value: Any) -> Any:
             return {type(value).__name__: _record(value)}
         case frozenset():
             return {"set": [_plain(each) for each in sorted(value)]}
+        case Mapping():
+            return {"map": [[name, _plain(each)] for name, each in sorted(value.items())]}
         case tuple():
             return {"tuple": [_plain(each) for each in value]}
         case _ if isinstance(value, _EVENTS):
@@ -152,6 +164,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "TaskState": lambda plain: TaskState(**_fields(plain)),
     "Closing": lambda plain: Closing(**_fields(plain)),
     "set": lambda plain: frozenset(map(_value, plain)),
+    "map": lambda pairs: {name: _value(each) for name, each in pairs},
     "tuple": lambda plain: tuple(map(_value, plain)),
     "event": lambda plain: from_record(*_value(plain)),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
@@ -21,7 +21,7 @@ from raywf.core.events import (
     TimerStarted,
 )
 from raywf.core.failures import Failure
-from raywf.core.ids import item_address, pass_address
+from raywf.core.ids import child_id, item_address, pass_address
 from raywf.core.plan import Plan
 
 
@@ -108,6 +108,8 @@ class ExecutionState(NamedTuple):
     not taken yet; ``seen`` are the ids of commands already applied. ``order`` counts completions that can be taken back,
     ``undoing`` says that compensations have begun. While ``pause`` stands, nothing starts and no time passes. ``tasks`` is
     a tuple for a plan of up to ``WIDE`` tasks, else ``Chunks``: a tuple copies faster while it is short.
+    ``round`` counts from 1 how often the execution was opened; ``rounds`` says in which one a task began whose name needs
+    that (``key_of``, ``child_of``).
     """
 
     plan: Plan
@@ -125,6 +127,8 @@ class ExecutionState(NamedTuple):
     order: int = 0
     undoing: bool = False
     pause: PauseRequested | None = None
+    round: int = 1
+    rounds: Mapping[str, int] | None = None
 
     @property
     def status(self) -> ExecutionStatus:
@@ -156,6 +160,21 @@ def address_of(state: ExecutionState, task: int, item: int | None = None) -> str
     node = state.plan.nodes[task]
     name = pass_address(node.id, passes_of(state, task)) if node.loops else node.id
     return name if item is None else item_address(name, item)
+
+
+def key_of(state: ExecutionState, execution: str, address: str) -> str:
+    """The idempotency key of all attempts of a task. Whatever is done again after it was taken back is another deed, and
+    so is taking that back: ``#2`` says in which round."""
+    round_ = state.rounds.get(address) if state.rounds else None
+    return f"{execution}/{address}" if round_ is None else f"{execution}/{address}#{round_}"
+
+
+def child_of(state: ExecutionState, execution: str, task: int, item: int | None) -> str:
+    """The id of the child that a task, or an item of it, starts; ``#2`` where it was called anew after a retry, with
+    other arguments than the child before."""
+    where = address_of(state, task, item)
+    round_ = state.rounds.get("/" + state.plan.nodes[task].id) if state.rounds else None
+    return child_id(execution, where if round_ is None else f"{where}#{round_}")
 
 
 def result_bytes(state: ExecutionState, task: int) -> bytes:

@@ -96,6 +96,8 @@ class MemoryJournal:
         workflow: str | None = None,
         tags: Mapping[str, str] | None = None,
         parent: str | None = None,
+        started_after: float | None = None,
+        started_before: float | None = None,
         limit: int = 100,
         after: str | None = None,
     ) -> list[ExecutionRow]:
@@ -111,6 +113,8 @@ class MemoryJournal:
                 and (workflow is None or row.workflow == workflow)
                 and (parent is None or row.parent == parent)
                 and (not tags or tags.items() <= row.tags.items())
+                and (started_after is None or row.created_at >= started_after)
+                and (started_before is None or row.created_at < started_before)
             )
             return list(islice(found, limit))
 
@@ -166,7 +170,8 @@ class MemoryJournal:
         store = self._open()
         with store.lock:
             rows = store.executions.values()
-            return sorted({row.lane for row in rows if row.namespace == namespace and row.ended_at is None})
+            open_ = {row.lane for row in rows if row.namespace == namespace and row.ended_at is None}
+            return sorted(open_ | {row.lane for row in store.inbox if row.namespace == namespace})
 
     async def owners(self) -> list[OwnerRow]:
         store = self._open()

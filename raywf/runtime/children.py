@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from raywf.core import events as ev
 from raywf.core.execution import is_current, task_at
 from raywf.core.failures import Failure
-from raywf.core.ids import child_id
-from raywf.core.state import ExecutionStatus, passes_of
+from raywf.core.state import ExecutionStatus, TaskStatus, child_of, passes_of
 from raywf.ports import DefinitionRow
 from raywf.runtime import pausing
 from raywf.runtime.evaluate import failure_of
@@ -19,11 +18,9 @@ if TYPE_CHECKING:
 
 
 def start_child(host: Host, live: Live, task: int, item: int | None, attempt: int) -> None:
-    id_ = child_id(live.id, address(live, task, item))
-    child = host.open.get(id_)
+    child = host.open.get(child_of(live.state, live.id, task, item))
     if child is not None:
-        child.parent = (live, task, item)
-        pausing.align(host, live, child)
+        take_up(host, live, task, item, child)
         return
     if task_at(live.state, task, item).wait is not None:
         host.on_orphan_child(live, task, item, attempt)
@@ -31,10 +28,18 @@ def start_child(host: Host, live: Live, task: int, item: int | None, attempt: in
         open_child(host, live, task, item, attempt)
 
 
+def take_up(host: Host, live: Live, task: int, item: int | None, child: Live) -> None:
+    """The child is open here: its parent hears of its end, and says so if it has not."""
+    child.parent = (live, task, item)
+    if task_at(live.state, task, item).status is TaskStatus.READY:
+        host.turn(live, ev.ChildStarted(address(live, task, item), child.id))
+    pausing.align(host, live, child)
+
+
 def open_child(host: Host, live: Live, task: int, item: int | None, attempt: int) -> None:
     node = live.state.plan.nodes[task]
     where = address(live, task, item)
-    id_ = child_id(live.id, where)
+    id_ = child_of(live.state, live.id, task, item)
     try:
         if id_.count("/") > 100:
             raise RecursionError(f"{where} would be child number 101 in a row: the depth limit is 100")
@@ -58,7 +63,7 @@ def _open_row(host: Host, live: Live, task: int, item: int | None, definition: D
     now = host.clock.now()
     row = parent._replace(
         key=host.new_key(parent.shard),
-        id=child_id(live.id, address(live, task, item)),
+        id=child_of(live.state, live.id, task, item),
         workflow=plan.workflow,
         version=plan.version,
         definition=definition.hash,

@@ -35,6 +35,8 @@ def carry_out(host: Host, live: Live, row: InboxRow) -> None:
             pausing.pause(host, live, body.get("reason", ""), row.by)
         case "resume":
             pausing.resume(host, live, row.by)
+        case "retry" | "fork":
+            pass  # it is open already: whoever asked first was heard
         case "cancel":
             host.cancel(live, body.get("reason", ""), row.by)
         case _:

@@ -30,9 +30,8 @@ from raywf.core.codec import to_record
 from raywf.core.effects import Announce, ArmTimer, CancelAttempt, Close, Effect, Evaluate, StartAttempt, StartChild
 from raywf.core.execution import ending, is_current, is_wanted, may_start, step, task_at
 from raywf.core.failures import Failure
-from raywf.core.ids import child_id
 from raywf.core.plan import Node, NodeKind, Plan
-from raywf.core.state import ExecutionState, ExecutionStatus, TaskStatus, address_of, passes_of
+from raywf.core.state import ExecutionState, ExecutionStatus, TaskStatus, address_of, child_of, passes_of
 from raywf.core.timers import Timers
 from raywf.definition.continuation import MARK
 from raywf.ports import Clock, DefinitionRow, Entropy, EventRow, ExecutionRow, StatusChange
@@ -107,6 +106,7 @@ class Host:
         definition: DefinitionRow | None,
         parent: Any = None,
         by: str | None = None,
+        first: ev.Event | None = None,
     ) -> Live:
         """Accept an execution: its row and its first event go into the next commit."""
         prepared = self._prepared.get(row.definition)
@@ -119,6 +119,9 @@ class Host:
         self.telemetry.execution_started(live)
         if row.deadline is not None:
             self._arm((row.id, -1, None, "deadline"), row.deadline)
+        if first is not None:
+            self.turn(live, first, by)
+            return live
         state = prepared.after._replace(input=input_)
         self._advance(live, state, prepared.effects, ev.ExecutionStarted(input_), by)
         return live
@@ -432,7 +435,7 @@ class Host:
     def _cancel(self, live: Live, task: int, item: int | None, attempt: int) -> None:
         node = live.state.plan.nodes[task]
         if node.kind is NodeKind.CHILD or task_at(live.state, task, item).grown is not None:
-            child = self.open.get(child_id(live.id, address(live, task, item)))
+            child = self.open.get(child_of(live.state, live.id, task, item))
             if child is not None:
                 child.parent = (live, task, item)  # after a crash nobody has told it yet
                 self.cancel(child, "the parent execution is ending")

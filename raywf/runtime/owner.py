@@ -17,9 +17,9 @@ from raywf.core.codec import from_record
 from raywf.core.effects import StartAttempt
 from raywf.core.execution import fold_on, initial, outstanding, task_at
 from raywf.core.failures import Failure
-from raywf.core.ids import child_id, shard_of
+from raywf.core.ids import shard_of
 from raywf.core.plan import Node
-from raywf.core.state import CLOSED, TaskStatus, grown_parts
+from raywf.core.state import CLOSED, TaskStatus, child_of, grown_parts
 from raywf.definition.continuation import read_continuation
 from raywf.errors import LeaseLost, NotConnected, StoreUnavailable
 from raywf.ports import (
@@ -31,6 +31,7 @@ from raywf.ports import (
     Loaded,
     OwnerRow,
 )
+from raywf.runtime import reopening
 from raywf.runtime.adopting import adopt_imported
 from raywf.runtime.children import child_outcome, reopen_child
 from raywf.runtime.collecting import Collectors
@@ -40,7 +41,7 @@ from raywf.runtime.evaluate import Evaluator
 from raywf.runtime.gate import Gate
 from raywf.runtime.host import Host
 from raywf.runtime.leases import LeaseKeeper
-from raywf.runtime.live import Live, address
+from raywf.runtime.live import Live
 from raywf.runtime.outbox import Outbox
 from raywf.runtime.parts import MeasuredJournal, Parts, SubmitRequest
 from raywf.runtime.sleeping import Sleepers
@@ -119,6 +120,7 @@ class Owner:
         )
         self._start_by_itself()
         self._taking: set[int] = set()
+        self.opening = asyncio.Lock()
         self._background: set[asyncio.Task[Any]] = set()
         self._inbox_wanted = asyncio.Event()
         self.keeper: LeaseKeeper | None = None
@@ -148,7 +150,7 @@ class Owner:
             self.commits,
             lambda request: self._open(request, shard_of(request.id)),
             self.host.open.__contains__,
-            self._durable,
+            self.durable,
             lambda: not self.host.draining and self.host.may_act(),
         )
 
@@ -298,7 +300,10 @@ class Owner:
 
     async def _find_child(self, live: Live, task: int, item: int | None, attempt: int) -> None:
         """A child was started once and is not open here: it has closed, or its first event was never written."""
-        id_ = child_id(live.id, address(live, task, item))
+        if task_at(live.state, task, item).status is TaskStatus.READY:
+            await reopening.child_again(self, live, task, item, attempt)
+            return
+        id_ = child_of(live.state, live.id, task, item)
         row = await self.journal.execution(self.namespace, id_)
         closing = (await self.journal.closings([row.key])).get(row.key) if row is not None else None
         if closing is not None:
@@ -324,6 +329,9 @@ class Owner:
             self.definitions.add(row)
         named = [request.id for request in requests if not request.fresh]
         existing = await self.journal.existing(self.namespace, named) if named else {}
+        if any(row.ended_at is not None for row in existing.values()):
+            await self.hear()
+            existing = await self.journal.existing(self.namespace, named)
         replies: list[tuple[str, str]] = []
         opened: dict[int, int] = {}
         for request in requests:
@@ -345,7 +353,7 @@ class Owner:
             if watch and replies[-1][0] != "closed":
                 self._watch(client, request.id)
         if opened or ("same", "") in replies:  # it may be here and not on disk yet
-            await self._durable()
+            await self.durable()
         for key in self._refused.intersection(opened):
             self._refused.discard(key)
             replies[opened[key]] = ("taken", "an execution of another project")
@@ -373,7 +381,8 @@ class Owner:
         )
         return self.host.open_execution(row, request.input, definition, by=request.by)
 
-    async def _durable(self) -> None:
+    async def durable(self) -> None:
+        """Returns when everything decided so far is on disk."""
         done: asyncio.Future[None] = self.loop.create_future()
         self._accepting[done] = None
         self.commits.on_durable(functools.partial(_resolve, done))
@@ -460,6 +469,14 @@ class Owner:
             self._take(row)
         self.sleepers.settle(away)
 
+    async def hear(self) -> None:
+        """Returns when the retries and forks that lie in the inbox have opened their executions: who submits one of them
+        again means the new round, or the fork. Awaits the store."""
+        await self._take_once()
+        await asyncio.sleep(0)  # whoever was spawned stands in line now
+        async with self.opening:
+            pass
+
     def _take(self, row: InboxRow) -> None:
         live = self.host.open.get(row.execution)
         self._taking.add(row.id)
@@ -470,7 +487,7 @@ class Owner:
             self.spawn(adopt_imported(self, row))
             return
         if live is None:
-            self.spawn(self._drop_if_closed(row))
+            self.spawn(self._not_here(row))
             return
         try:
             carry_out(self.host, live, row)
@@ -491,8 +508,17 @@ class Owner:
         self.commits.add_taken(row.id)
         self.commits.on_durable(lambda: self._taking.discard(row.id))
 
-    async def _drop_if_closed(self, row: InboxRow) -> None:
-        """A command to a closed execution has come too late; one to an execution that could not be resumed waits."""
+    async def _not_here(self, row: InboxRow) -> None:
+        """A retry opens a closed execution, a fork a new one. Any other command to a closed one has come too late; one
+        to an execution that could not be resumed waits."""
+        try:
+            if row.kind in reopening.OPENING and await reopening.open_by(self, row):
+                self.taken(row)
+                return
+        except Exception:
+            log.exception("command %s to %s could not be carried out; trying again", row.kind, row.execution)
+            self.loop.call_later(_AGAIN_S, self._taking.discard, row.id)
+            return
         found = await self.journal.execution(row.namespace, row.execution)
         if found is None or found.status in CLOSED:
             self.taken(row)

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 from raywf.core import events as ev
 from raywf.core.execution import is_wanted, task_at
-from raywf.core.ids import child_id
 from raywf.core.plan import NodeKind
-from raywf.core.state import TaskStatus, passes_of
+from raywf.core.state import TaskStatus, child_of, passes_of
 from raywf.runtime.live import Live, address
 
 if TYPE_CHECKING:
@@ -67,6 +66,6 @@ def _children(host: Host, live: Live) -> Iterator[Live]:
         places = ((None, task),) if task.items is None else enumerate(task.items)
         for item, each in places:
             if node.kind is NodeKind.CHILD or each.grown is not None:
-                child = host.open.get(child_id(live.id, address(live, node.index, item)))
+                child = host.open.get(child_of(live.state, live.id, node.index, item))
                 if child is not None:
                     yield child

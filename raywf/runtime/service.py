@@ -44,6 +44,8 @@ class Service:
         """
         await self._claim(owner, dead, is_dead)
         owner.work.on_worn_out = self._worn_out
+        with contextlib.suppress(StoreUnavailable):  # whoever looks into the inbox from now on tries again
+            await owner.hear()
         self._owner = owner
         owner.spawn(owner.take_commands())
         owner.spawn(owner.triggers.look_after(owner.gone))

@@ -12,7 +12,7 @@ from raywf.config import INLINE_LIMIT
 from raywf.core.effects import StartAttempt
 from raywf.core.failures import Failure
 from raywf.core.plan import FunctionRef, Node
-from raywf.core.state import passes_of
+from raywf.core.state import key_of, passes_of
 from raywf.definition import values
 from raywf.definition.context import TaskContext, enter
 from raywf.definition.continuation import Continuation
@@ -298,7 +298,7 @@ class LocalWork:
             execution_id=live.id,
             task_id=where,
             attempt=effect.attempt,
-            idempotency_key=f"{live.id}/{where}",
+            idempotency_key=key_of(live.state, live.id, where),
             deadline=None if live.row.deadline is None else datetime.fromtimestamp(live.row.deadline, UTC),
         )
 

@@ -306,6 +306,13 @@ class CommitContract(StoreTests):
         await journal.commit(a_batch(epochs, *range(256), changed=closed))
         assert await journal.count_open("default") == 100
 
+    async def test_a_lane_with_a_command_is_open(self, journal: Journal, epochs: dict[int, int]) -> None:
+        """What has ended may be opened again by it."""
+        row = InboxRow(0, "default", "e-1", "default/other/e-1", "retry", b"{}", "retry-3", None, 1.0)
+        await journal.send(row)
+        assert await journal.open_lanes("default") == ["default/other/e-1"]
+        assert await journal.open_lanes("nobody") == []
+
     async def test_a_definition_that_is_there_is_no_conflict(self, journal: Journal, epochs: dict[int, int]) -> None:
         definition = DefinitionRow("h1", "answer", "1", b"{}")
         for key in (1, 2):
@@ -410,6 +417,7 @@ class ReadContract(StoreTests):
                 workflow="answer" if key % 4 else "other",
                 tags={"team": "red" if key <= 10 else "blue", "n": str(key)},
                 parent="e-2" if key in (11, 12, 13) else None,
+                created_at=1_000_000.0 + key,
             )
             for key in range(1, 21)
         ]
@@ -436,6 +444,12 @@ class ReadContract(StoreTests):
             ({"parent": "e-2"}, [13, 12, 11]),
             ({"parent": "e-2", "status": "completed", "after": "e-13"}, [11]),
             ({"parent": "e-3"}, []),
+            ({"started_after": 1_000_018.0}, [20, 19, 18]),
+            ({"started_before": 1_000_003.0}, [2, 1]),
+            ({"started_after": 1_000_004.0, "started_before": 1_000_008.0, "status": "completed"}, [7, 5]),
+            ({"started_after": 1_000_011.5, "parent": "e-2", "tags": {"team": "blue"}}, [13, 12]),
+            ({"started_after": 1_000_018.0, "after": "e-20", "limit": 1}, [19]),
+            ({"started_after": 2_000_000.0}, []),
         ],
         ids=repr,
     )

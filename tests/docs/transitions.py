@@ -176,11 +176,16 @@ EXECUTIONS: dict[str, Situation] = {
     "paused": Situation(plan(T), (STARTED, ev.PauseRequested())),
     "closing": Situation(plan(T), (STARTED, ev.CancelRequested(""))),
     "compensating": Situation(plan(UNDOABLE), (STARTED, ev.TaskCompleted("t", 1, b"1"), ev.ResultFailed(FAILURE))),
-    "closed": Situation(plan(T), (STARTED, ev.TaskCompleted("t", 1, b"1"), ev.ExecutionCompleted(b"1"))),
+    "completed": Situation(plan(T), (STARTED, ev.TaskCompleted("t", 1, b"1"), ev.ExecutionCompleted(b"1"))),
+    "failed, cancelled": Situation(
+        plan(T), (STARTED, ev.AttemptFailed("t", FAILURE, 1), ev.ExecutionFailed("t", FAILURE))
+    ),
 }
 
 EXECUTION_EVENTS: dict[str, ev.Event] = {
     "ExecutionStarted": STARTED,
+    "ExecutionForked": ev.ExecutionForked("another", "t", b"{}", b"{}"),
+    "ExecutionRetried": ev.ExecutionRetried("r-1"),
     "SignalReceived": ev.SignalReceived("go", b"1", "s-1"),
     "PauseRequested": ev.PauseRequested(),
     "ResumeRequested": ev.ResumeRequested(),

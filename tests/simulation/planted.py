@@ -238,14 +238,14 @@ def _() -> list[Change]:
 
 @plant("the last event on disk is overlooked by recovery")
 def _() -> list[Change]:
-    original = Owner._folded
+    original = Owner.folded
 
     async def folded(self: Owner, loaded: Any) -> Any:
         return await original(
             self, loaded._replace(events=loaded.events[:-1] if len(loaded.events) > 1 else loaded.events)
         )
 
-    return [(Owner, "_folded", folded)]
+    return [(Owner, "folded", folded)]
 
 
 @plant("a timer rings half a second early")

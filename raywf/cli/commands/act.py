@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from raywf.cli.options import By, Execution, Namespace, Store
+from raywf.cli.options import By, DryRun, Execution, Namespace, Several, Store, Where, Yes
 from raywf.cli.place import place_of
 
 Comment = Annotated[str, typer.Option(metavar="TEXT", help="Why, for the history.")]
@@ -16,41 +16,106 @@ Task = Annotated[
 
 
 def cancel(
-    execution: Execution,
+    execution: Several = None,
+    where: Where = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the history and for whoever waits.")] = "",
     by: By = None,
     store: Store = None,
     namespace: Namespace = "default",
 ) -> None:
     """Ask an execution to end. Does nothing to one that has ended."""
-    from raywf.cli import sending
+    from raywf.cli import bulk, sending
 
-    sending.cancel(place_of(store, namespace), execution, reason, by)
+    place = place_of(store, namespace)
+    if execution is None or where or dry_run:
+        bulk.to_many(place, "cancel", execution, where, dry_run=dry_run, yes=yes, reason=reason, by=by)
+    else:
+        sending.cancel(place, execution, reason, by)
 
 
 def pause(
-    execution: Execution,
+    execution: Several = None,
+    where: Where = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the history.")] = "",
     by: By = None,
     store: Store = None,
     namespace: Namespace = "default",
 ) -> None:
     """Let nothing new start in an execution: what runs ends and is kept, signals are kept, no timer fires."""
-    from raywf.cli import sending
+    from raywf.cli import bulk, sending
 
-    sending.pause(place_of(store, namespace), execution, reason, by)
+    place = place_of(store, namespace)
+    if execution is None or where or dry_run:
+        bulk.to_many(place, "pause", execution, where, dry_run=dry_run, yes=yes, reason=reason, by=by)
+    else:
+        sending.pause(place, execution, reason, by)
 
 
 def resume(
-    execution: Execution,
+    execution: Several = None,
+    where: Where = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     by: By = None,
     store: Store = None,
     namespace: Namespace = "default",
 ) -> None:
     """Let a paused execution go on."""
-    from raywf.cli import sending
+    from raywf.cli import bulk, sending
 
-    sending.resume(place_of(store, namespace), execution, by)
+    place = place_of(store, namespace)
+    if execution is None or where or dry_run:
+        bulk.to_many(place, "resume", execution, where, dry_run=dry_run, yes=yes, reason="", by=by)
+    else:
+        sending.resume(place, execution, by)
+
+
+def retry(
+    execution: Several = None,
+    where: Where = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    by: By = None,
+    store: Store = None,
+    namespace: Namespace = "default",
+) -> None:
+    """Open a failed or cancelled execution again: what completed is kept, what did not is run."""
+    from raywf.cli import bulk, sending
+
+    place = place_of(store, namespace)
+    if execution is None or where or dry_run:
+        bulk.to_many(place, "retry", execution, where, dry_run=dry_run, yes=yes, reason="", by=by)
+    else:
+        sending.retry(place, execution, by)
+
+
+def fork(
+    execution: Execution,
+    from_task: Annotated[
+        str, typer.Option("--from", metavar="TASK", help="This task and all that uses it is run.", show_default=False)
+    ],
+    input: Annotated[
+        str | None,
+        typer.Option(
+            metavar="JSON",
+            help="Another input: JSON, @file, or - for stdin, as `raywf run` takes it.",
+            show_default="the same",
+        ),
+    ] = None,
+    by: By = None,
+    store: Store = None,
+    namespace: Namespace = "default",
+) -> None:
+    """Begin a new execution with the results of another one, from a task on. Prints its id."""
+    from raywf.cli import sending
+    from raywf.cli.arguments import read_value
+
+    given = None if input is None else read_value(input, "--input")
+    sending.fork(place_of(store, namespace), execution, from_task, given, by)
 
 
 def resolve(

@@ -39,6 +39,11 @@ def ls(
     ] = None,
     workflow: Annotated[str | None, typer.Option(metavar="NAME", help="Only those of this workflow.")] = None,
     tag: Tags = None,
+    started_after: Annotated[
+        str | None,
+        typer.Option(metavar="WHEN", help="From then on: 2024-05-01, 2024-05-01T14:30, or 2h for two hours ago."),
+    ] = None,
+    started_before: Annotated[str | None, typer.Option(metavar="WHEN", help="Before then.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
     after: Annotated[str | None, typer.Option(metavar="ID", help="Those that come after this one in the list.")] = None,
     as_json: AsJson = False,
@@ -46,17 +51,29 @@ def ls(
     namespace: Namespace = "default",
 ) -> None:
     """List executions, newest first."""
-    from raywf.cli.arguments import check_status, parse_tags
+    import time
+
+    from raywf.cli.arguments import check_status, parse_started, parse_tags
     from raywf.cli.output import note, show_on, stdout_console, write_json
     from raywf.cli.tables import executions_table
 
     place = place_of(store, namespace)
-    chosen, tags = check_status(status), parse_tags(tag)
+    chosen, tags, now = check_status(status), parse_tags(tag), time.time()
+    since = parse_started("--started-after", started_after, now)
+    until = parse_started("--started-before", started_before, now)
 
     async def work(readings: Readings) -> list[object]:
         if after is not None:
             await readings.row(after)
-        rows = await readings.list(status=chosen, workflow=workflow, tags=tags, limit=limit + 1, after=after)
+        rows = await readings.list(
+            status=chosen,
+            workflow=workflow,
+            tags=tags,
+            started_after=since,
+            started_before=until,
+            limit=limit + 1,
+            after=after,
+        )
         return list(rows)
 
     rows = reading(place, work)
@@ -68,16 +85,21 @@ def ls(
     if rows:
         show_on(console, executions_table(rows, console))  # type: ignore[arg-type]
     else:
-        like = " like that" if status or workflow or tags or after else ""
+        like = " like that" if status or workflow or tags or after or since or until else ""
         note(f"No executions{like} in namespace {place.namespace!r} of {shown(place.store)}")
     if more:
         last = rows[-1].id  # type: ignore[attr-defined]
-        note(f"More: {place.command('ls', *_filters(status, workflow, tag, limit), '--after', last)}")
+        note(
+            f"More: {place.command('ls', *_filters(status, workflow, tag, limit, started_after, started_before), '--after', last)}"
+        )
 
 
-def _filters(status: str | None, workflow: str | None, tag: list[str] | None, limit: int) -> list[str]:
+def _filters(
+    status: str | None, workflow: str | None, tag: list[str] | None, limit: int, since: str | None, until: str | None
+) -> list[str]:
     words = []
-    for name, value in (("--status", status), ("--workflow", workflow)):
+    given = {"--status": status, "--workflow": workflow, "--started-after": since, "--started-before": until}
+    for name, value in given.items():
         words += [] if value is None else [name, value]
     for each in tag or ():
         words += ["--tag", each]

@@ -72,4 +72,7 @@ def cancel(draft: Draft, task: int, item: int | None, current: TaskState) -> Non
         draft.waiting -= 1
     elif not (current.status is TaskStatus.RUNNING and isinstance(current.wait, BY_OTHERS)):
         draft.active -= 1
-    draft.put(task, item, current._replace(status=TaskStatus.CANCELLED, due_at=None))
+    stopped = current._replace(status=TaskStatus.CANCELLED, due_at=None)
+    if current.status is TaskStatus.READY and draft.plan.nodes[task].options.effect == "at_most_once":
+        stopped = stopped._replace(attempt=0)  # its start would be on record: it certainly had not begun
+    draft.put(task, item, stopped)

@@ -68,13 +68,15 @@ class PostgresReader:
         workflow: str | None = None,
         tags: Mapping[str, str] | None = None,
         parent: str | None = None,
+        started_after: float | None = None,
+        started_before: float | None = None,
         limit: int = 100,
         after: str | None = None,
     ) -> list[ExecutionRow]:
         asked: list[Any] = [namespace, limit]
         where = ["namespace = $1"]
-        wanted = {"status =": status, "workflow =": workflow, "parent =": parent}
-        for left, value in {**wanted, "tags @>": rows.tags_json(tags)}.items():
+        wanted = {"status =": status, "workflow =": workflow, "parent =": parent, "tags @>": rows.tags_json(tags)}
+        for left, value in {**wanted, "created_at >=": started_after, "created_at <": started_before}.items():
             if value is not None:
                 asked.append(value)
                 where.append(f"{left} ${len(asked)}")
@@ -126,7 +128,8 @@ class PostgresReader:
         return int((await self._select(sql, namespace, lane))[0][0])
 
     async def open_lanes(self, namespace: str) -> list[str]:
-        sql = "SELECT DISTINCT lane FROM executions WHERE namespace = $1 AND ended_at IS NULL ORDER BY lane"
+        sql = """SELECT lane FROM executions WHERE namespace = $1 AND ended_at IS NULL
+            UNION SELECT lane FROM inbox WHERE namespace = $1 AND NOT taken ORDER BY lane"""
         return [row[0] for row in await self._select(sql, namespace)]
 
     async def owners(self) -> list[OwnerRow]:

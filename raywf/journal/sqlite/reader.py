@@ -56,6 +56,8 @@ class SqliteReader:
         workflow: str | None = None,
         tags: Mapping[str, str] | None = None,
         parent: str | None = None,
+        started_after: float | None = None,
+        started_before: float | None = None,
         limit: int = 100,
         after: str | None = None,
     ) -> list[ExecutionRow]:
@@ -65,6 +67,8 @@ class SqliteReader:
             "workflow": workflow,
             "tags": rows.as_json(dict(tags)) if tags else None,
             "parent": parent,
+            "started_after": started_after,
+            "started_before": started_before,
             "limit": limit,
             "after": after,
         }

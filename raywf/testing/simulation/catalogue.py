@@ -428,6 +428,32 @@ def limited(x: int) -> Any:
     return brief.with_options(limits=[one_at_a_time]).map([x, 4, 5]), add(x)
 
 
+@raywf.task
+async def mended(a: Any) -> Any:
+    """Fails for good, until its execution is retried."""
+    begin()
+    if fails(1):
+        raise RuntimeError("not mended yet")
+    return a
+
+
+@raywf.workflow
+def mended_after_all(x: int) -> Any:
+    return add(mended(add(x))), slow(x), mended.with_options(id="twice")([1, 2])
+
+
+@raywf.workflow
+def mended_saga(x: int) -> Any:
+    a = add.with_options(compensate=give_back)(x)
+    b = add.with_options(compensate=drop, id="b").map(plain(x))
+    return mended(a), add.with_options(id="c")(b[0])
+
+
+@raywf.workflow
+def mended_child(x: int) -> Any:
+    return add(mended_saga(add(x))[1]), mended_after_all.map([x, 4])
+
+
 Command = tuple[float, str, Mapping[str, Any]]
 """Seconds after the submit, the kind, and the body as the inbox has it."""
 
@@ -435,13 +461,15 @@ Command = tuple[float, str, Mapping[str, Any]]
 @dataclass(frozen=True, slots=True)
 class Case:
     """A workflow with its arguments, what is commanded meanwhile, and ``may``: other ends that are right where it
-    depends on who was faster. ``deadline_s`` counts from the submit."""
+    depends on who was faster. ``deadline_s`` counts from the submit; ``retries`` is how often it is retried at most, as long
+    as it fails."""
 
     workflow: Any
     commands: tuple[Command, ...] = ()
     deadline_s: float | None = None
     may: frozenset[str] = frozenset()
     x: int = 3
+    retries: int = 0
 
 
 def _go(at: float, value: str) -> Command:
@@ -478,6 +506,12 @@ CASES: dict[str, Case] = {
     "paused": Case(paused, ((0.5, "pause", {"reason": "wait"}), (3.0, "resume", {}))),
     "paused_and_cancelled": Case(paused, ((0.5, "pause", {}), (2.0, "cancel", {"reason": "enough"})), may=_ANY),
     "limited": Case(limited),
+    "mended_after_all": Case(mended_after_all, retries=4),
+    "mended_saga": Case(mended_saga, retries=3),
+    "mended_child": Case(mended_child, retries=8),
+    "cancelled_and_retried": Case(
+        children_that_take_time, ((1.0, "cancel", {"reason": "enough"}),), retries=1, may=_ANY
+    ),
     "everything": Case(everything, (_go(0.4, "1"),)),
 }
 """By name. Whatever is added here is tried by every seed and at every crash point."""

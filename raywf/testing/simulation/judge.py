@@ -15,7 +15,7 @@ from raywf.core import events as ev
 from raywf.core.codec import from_record
 from raywf.core.execution import IllegalTransition, evolve, initial, is_current, task_at
 from raywf.core.ids import split_address, split_passes
-from raywf.core.state import ExecutionState, TaskStatus, passes_of
+from raywf.core.state import ExecutionState, ExecutionStatus, TaskStatus, key_of, passes_of
 from raywf.definition.context import TaskContext
 from raywf.journal.memory import MemoryStore
 from raywf.ports import Batch, EventRow, OwnerRow
@@ -159,6 +159,9 @@ class Judge(Watch):
             return
         key = self.store.keys.get((row.namespace, row.execution))
         state = None if key is None else self.states[key][0]
+        ended = state is not None and state.closed in (ExecutionStatus.FAILED, ExecutionStatus.CANCELLED)
+        if row.kind == "retry" and state is not None and ended and row.command_id not in state.seen:
+            self.fail("nothing accepted is lost", f"a retry of {row.execution} was taken and is not in the history")
         if state is None or state.closed is not None or state.closing is not None:
             return
         if row.kind == "signal" and row.command_id not in state.seen:
@@ -169,18 +172,20 @@ class Judge(Watch):
     # the outside
 
     def _began(self, here: TaskContext) -> None:
-        place = (here.execution_id, here.task_id, here.attempt)
-        what = f"attempt {here.attempt} of {here.task_id} of {here.execution_id}"
-        self.outside.deeds.append(Deed(*place, here.idempotency_key, self.world.now))
-        if any(deed[:3] == place for deed in self.outside.deeds[:-1]):
-            self.fail("attempts begin once", f"{what} began twice")
-        if here.idempotency_key != f"{here.execution_id}/{here.task_id}":
-            self.fail("one key per task", f"{what} has the key {here.idempotency_key}")
         key = self.store.keys.get(("default", here.execution_id))
-        if key is None:
+        state = None if key is None else self.states[key][0]
+        place = (here.execution_id, here.task_id, here.attempt)
+        round_ = 1 if state is None else state.round
+        what = f"attempt {here.attempt} of {here.task_id} of {here.execution_id}"
+        self.outside.deeds.append(Deed(*place, here.idempotency_key, self.world.now, round_))
+        if any(deed[:3] == place and deed.round == round_ for deed in self.outside.deeds[:-1]):
+            self.fail("attempts begin once", f"{what} began twice")
+        if key is None or state is None:
             self.fail("events before effects", f"{what} began and its execution is not in the store")
             return
-        row, state = self.store.executions[key], self.states[key][0]
+        if here.idempotency_key != key_of(state, here.execution_id, here.task_id):
+            self.fail("one key per task", f"{what} has the key {here.idempotency_key}")
+        row = self.store.executions[key]
         task, item, passes = _place(state, here.task_id)
         if state.plan.nodes[task].options.effect == "at_most_once":
             self._check_once(here, what)

@@ -11,13 +11,15 @@ from raywf.definition.context import TaskContext, current
 
 
 class Deed(NamedTuple):
-    """An attempt that began, as the outside world saw it. ``at`` is true time."""
+    """An attempt that began, as the outside world saw it. ``at`` is true time, ``round`` how often its execution had been
+    opened."""
 
     execution: str
     task: str
     attempt: int
     key: str
     at: float
+    round: int = 1
 
 
 @dataclass(slots=True)

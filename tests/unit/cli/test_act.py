@@ -10,7 +10,7 @@ import pytest
 
 from raywf.core import events as ev
 from tests.unit.cli import flows
-from tests.unit.cli.stores import COMPLETED, LANE, WAITS, FilledStore
+from tests.unit.cli.stores import COMPLETED, FAILED, LANE, WAITS, FilledStore
 
 Cli = Callable[..., Any]
 
@@ -156,3 +156,50 @@ def test_a_doubt_is_resolved_by_name(cli: Cli, filled: FilledStore) -> None:
     )
     body = {"task": "pay", "outcome": "completed", "value": '"paid"', "comment": ""}
     assert sent(filled) == [("pay-1", "resolve", body, "anna")]
+
+
+def test_a_retry_is_a_row_named_after_the_end_it_is_for(cli: Cli, store: FilledStore) -> None:
+    store.add(flows.review, FAILED, id="failed-1")
+    for _ in range(2):
+        ended = cli("retry", "failed-1", "--by", "anna", "--store", store.url)
+        assert ended.code == 0
+    assert "has been retried already" in ended.out
+    assert [(row.kind, row.command_id, row.by) for row in store.inbox()] == [("retry", f"retry-{len(FAILED)}", "anna")]
+
+
+def test_a_retry_of_what_is_completed_or_open_is_refused_with_what_to_do(cli: Cli, filled: FilledStore) -> None:
+    done = cli("retry", "done-1", "--store", filled.url)
+    assert done.code == 2 and "raywf fork done-1 --from TASK" in done.err
+    waits = cli("retry", "waits-1", "--store", filled.url)
+    assert waits.code == 2 and "only what has ended can be retried" in waits.err
+    assert sent(filled) == []
+
+
+def test_a_retry_amid_compensation_is_refused(cli: Cli, store: FilledStore) -> None:
+    store.add(flows.review, WAITS, id="undoing", status="compensating")
+    ended = cli("retry", "undoing", "--store", store.url)
+    assert ended.code == 2 and "taking back what it did" in ended.err
+
+
+def test_a_child_is_retried_with_its_parent(cli: Cli, store: FilledStore) -> None:
+    store.add(flows.review, FAILED, id="p/review", parent="p")
+    ended = cli("retry", "p/review", "--store", store.url)
+    assert ended.code == 2 and "retry 'p'" in ended.err
+
+
+def test_a_fork_prints_its_id_and_carries_its_input(cli: Cli, filled: FilledStore) -> None:
+    ended = cli("fork", "done-1", "--from", "search", "--input", '"sea"', "--by", "anna", "--store", filled.url)
+    assert ended.code == 0 and len(ended.out.split()) == 1
+    row = filled.inbox()[0]
+    body = json.loads(row.body)
+    assert (row.execution, row.kind, row.by) == (ended.out.strip(), "fork", "anna")
+    assert (body["source"], body["from_task"], body["input"]) == ("done-1", "search", '{"question":"sea"}')
+    assert "no engine holds it now" in ended.err
+
+
+def test_a_fork_from_no_task_is_refused_with_the_nearest(cli: Cli, filled: FilledStore) -> None:
+    ended = cli("fork", "done-1", "--from", "serach", "--store", filled.url)
+    assert ended.code == 2 and "Did you mean 'search'?" in ended.err
+    ended = cli("fork", "done-1", "--from", "summarize[7]", "--store", filled.url)
+    assert ended.code == 2 and "Fork from 'summarize'" in ended.err
+    assert sent(filled) == []

@@ -249,6 +249,7 @@ class World:
     def waits(self) -> list[ev.Event]:
         """What a person or another program could do for the tasks that wait for it."""
         found: list[ev.Event] = []
+        here = f"#{self.state.round}"  # nobody gives one command twice
         if self.state.pause is not None:
             found.append(ev.ResumeRequested())
         places = [each for task in self.state.tasks for each in ((task,) if task.items is None else task.items)]
@@ -256,12 +257,14 @@ class World:
             if task.status is TaskStatus.WAITING:
                 match task.wait:
                     case ev.SignalAwaited(where, name):
-                        found.append(ev.SignalReceived(name, name.encode(), f"id-{where}"))
+                        found.append(ev.SignalReceived(name, name.encode(), f"id-{where}{here}"))
                     case ev.AttemptLost(where, attempt):
                         outcome = self.random.choice(("retry", "completed"))
-                        found.append(ev.DoubtResolved(where, outcome, where.encode(), "", f"id-{where}-{attempt}"))
+                        found.append(
+                            ev.DoubtResolved(where, outcome, where.encode(), "", f"id-{where}-{attempt}{here}")
+                        )
                     case ev.ApprovalRequested(where):
-                        found.append(ev.ApprovalDecided(where, True, "", f"id-{where}"))
+                        found.append(ev.ApprovalDecided(where, True, "", f"id-{where}{here}"))
         return found
 
     def run(self, answer: Callable[[World, Effect], ev.Event | None], *, crashes: float = 0.0) -> ExecutionState:

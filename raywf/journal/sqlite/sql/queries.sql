@@ -156,7 +156,9 @@ SELECT hash, workflow, version, body FROM definitions WHERE hash = ?;
 SELECT count(*) FROM executions WHERE namespace = :namespace AND ended_at IS NULL AND (:lane IS NULL OR lane = :lane);
 
 -- name: open_lanes
-SELECT DISTINCT lane FROM executions WHERE namespace = :namespace AND ended_at IS NULL ORDER BY lane;
+-- A command to what has ended may open it again.
+SELECT lane FROM executions WHERE namespace = :namespace AND ended_at IS NULL
+UNION SELECT lane FROM inbox WHERE namespace = :namespace AND taken = 0 ORDER BY lane;
 
 -- name: meta
 SELECT name, value FROM meta;
@@ -172,6 +174,8 @@ FROM executions WHERE namespace = :namespace
   AND key < coalesce((SELECT key FROM executions WHERE namespace = :namespace AND id = :after), 9223372036854775807)
   AND (:status IS NULL OR status = :status)
   AND (:workflow IS NULL OR workflow = :workflow)
+  AND (:started_after IS NULL OR created_at >= :started_after)
+  AND (:started_before IS NULL OR created_at < :started_before)
   AND (:tags IS NULL OR NOT EXISTS (
       SELECT 1 FROM json_each(:tags) AS wanted
       WHERE NOT EXISTS (
@@ -188,6 +192,8 @@ FROM executions WHERE namespace = :namespace AND parent = :parent
   AND key < coalesce((SELECT key FROM executions WHERE namespace = :namespace AND id = :after), 9223372036854775807)
   AND (:status IS NULL OR status = :status)
   AND (:workflow IS NULL OR workflow = :workflow)
+  AND (:started_after IS NULL OR created_at >= :started_after)
+  AND (:started_before IS NULL OR created_at < :started_before)
   AND (:tags IS NULL OR NOT EXISTS (
       SELECT 1 FROM json_each(:tags) AS wanted
       WHERE NOT EXISTS (
