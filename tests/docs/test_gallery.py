@@ -25,6 +25,7 @@ def test_a_program_of_the_gallery_prints_what_it_says(path: Path) -> None:
     assert printed.getvalue() == printed_by(path)
 
 
+@pytest.mark.long
 @pytest.mark.cluster
 def test_the_program_that_collects_submits_prints_what_it_says(tmp_path: Path) -> None:
     program = _HERE / "collecting.py"
