@@ -40,6 +40,8 @@ log = logging.getLogger("raywf.collecting")
 LOOK_S = 0.1
 MARK = "@start"
 _SKIPPED = "!"
+_ROW = "@"
+"""What the rows of collectors begin with, and no id of a schedule or a trigger does."""
 
 
 def inbox_of(lane: str) -> str:
@@ -181,7 +183,8 @@ class Collectors:
             if row.lane == self._lane and row.shard in self._epochs and kind_of(row.spec) == "collected":
                 said = json.loads(row.spec)
                 recent = {submit: (execution, at) for submit, execution, at in said["recent"]}
-                self._collectors[row.id] = _Collector(row.id, rule_from(said["rule"]), [], row.last, recent)
+                id_ = row.id.removeprefix(_ROW)
+                self._collectors[id_] = _Collector(id_, rule_from(said["rule"]), [], row.last, recent)
         self._loading = False
 
     async def _read(self) -> None:
@@ -247,7 +250,7 @@ class Collectors:
         recent = [[submit, *known] for submit, known in it.recent.items()]
         rule = {name: getattr(it.rule, name) for name in StartRule.__slots__}
         spec = json.dumps({"kind": "collected", "rule": rule, "recent": recent}).encode()
-        row = ScheduleRow(self._namespace, it.id, self._lane, shard_of(it.id), spec, math.inf, True, it.last)
+        row = ScheduleRow(self._namespace, _ROW + it.id, self._lane, shard_of(it.id), spec, math.inf, True, it.last)
         await self._journal.put_schedule(row)
 
     async def _start(self, it: _Collector, group: list[_Held], execution: str) -> None:
@@ -309,7 +312,7 @@ class Collectors:
             return
         if it.rule.kind == "singleton" and await self._runs(it.last):
             return
-        await self._journal.drop_schedule(self._namespace, it.id)
+        await self._journal.drop_schedule(self._namespace, _ROW + it.id)
         del self._collectors[it.id]
 
 

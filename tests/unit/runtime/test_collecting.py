@@ -13,7 +13,7 @@ import pytest
 import raywf
 from raywf import DefinitionError, current, task, workflow
 from raywf.client.collecting import bind_submit, mark, rule_of, submit_row
-from raywf.client.events import emit
+from raywf.client.events import emit, triggers
 from raywf.client.registering import register
 from raywf.client.schedules import Schedules
 from raywf.errors import InvalidInput
@@ -283,6 +283,24 @@ def test_events_are_collected_too() -> None:
         assert [[row["n"] for row in rows] for rows in (await found(engine)).values()] == [[0, 1, 2]]
 
     live_through(main)
+
+
+def test_a_trigger_that_is_called_like_a_collector_is_not_overwritten() -> None:
+    async def main() -> None:
+        engine = await serving(sync_all, new_store())
+        them = Schedules(engine.journal, "default", "memory://x")
+        assert await register(them, sync_all, LANE, [raywf.on_event("all")]) == ["sync_all@all"]
+        assert await send(engine, "s0", 1) == "sync_all@all"
+        await asyncio.sleep(2)
+        assert list((await found(engine)).values()) == [1]
+        assert [each.id for each in await triggers(engine.journal, "default")] == ["sync_all@all"]
+
+    live_through(main)
+
+
+@workflow(start=raywf.Singleton())
+def sync_all(n: int) -> Any:
+    return work(n)
 
 
 def test_an_item_that_does_not_fit_is_refused() -> None:
