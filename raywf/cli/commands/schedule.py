@@ -123,6 +123,7 @@ def _declares(workflow: Any) -> bool:
 
 def _say_who_fires(place: Place, lane: str) -> None:
     import asyncio
+    import time
 
     from raywf.cli.output import note
     from raywf.journal.factory import open_reader
@@ -130,7 +131,7 @@ def _say_who_fires(place: Place, lane: str) -> None:
     async def holders() -> bool:
         reader = open_reader(place.store)
         try:
-            return any(row.lane == lane for row in await reader.owners())
+            return any(row.lane == lane and row.expires_at > time.time() for row in await reader.owners())
         finally:
             await reader.close()
 
