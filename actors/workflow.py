@@ -65,7 +65,15 @@ class WorkflowActor(Service):
         )
         owner = Owner(me, spec.namespace, parts)
         owner.work.dispatcher = ChunkDispatcher(
-            owner.host, RayTransport(), spec.bundle, code, blobs, root, mark, spec.owner
+            owner.host,
+            RayTransport(),
+            spec.bundle,
+            code,
+            blobs,
+            root,
+            mark,
+            spec.owner,
+            (spec.name, spec.ray_namespace),
         )
         await self.take_up(owner, dead, _is_dead)
         self._watchdog = LoopWatchdog(loop, owner.host)

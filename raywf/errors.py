@@ -11,10 +11,12 @@ from raywf.core.failures import Failure
 
 __all__ = [
     "AlreadyExists",
+    "AttemptEnded",
     "BudgetExceeded",
     "CodeMissing",
     "DefinitionError",
     "ExecutionClosed",
+    "HeartbeatTimeout",
     "InDoubt",
     "InvalidInput",
     "LeaseLost",
@@ -122,6 +124,14 @@ class WorkerLost(RaywfError):
 
 class InDoubt(RaywfError):
     """Nobody knows whether a task with ``effect="at_most_once"`` happened. Such a task may raise it to say so itself."""
+
+
+class HeartbeatTimeout(RaywfError):
+    """As a failure's type: an attempt did not heartbeat within its task's ``heartbeat_timeout``."""
+
+
+class AttemptEnded(RaywfError):
+    """``heartbeat`` and ``emit`` raise it in an attempt that counts no more: stop, and clean up."""
 
 
 class LoopLimit(RaywfError):

@@ -70,6 +70,10 @@ def task_note(task: TaskDescription) -> str:
         said.append(counts_text(task.items))
     if task.waiting_for:
         said.append(with_local_times(task.waiting_for))
+    if task.progress is not None and task.status not in ("completed", "skipped"):
+        said.append(f"progress {json_text(task.progress)}")
+    if task.emitted:
+        said.append(f"{task.emitted:,} items emitted")
     if task.failure:
         said.append(failure_text(task.failure))
     return "; ".join(said)
@@ -107,6 +111,10 @@ def event_text(event: HistoryEvent) -> str:
             return f"{_attempt(event)}: {failure_text(data['failure'])}{again}"
         case "execution_failed":
             return failure_text(data["failure"])
+        case "attempt_cancelled":
+            return f"{_attempt(event)}, which did not end in time and was given up on"
+        case "items_emitted":
+            return f"{_attempt(event)}: {len(data['items'])} items from {data['first']}"
         case "attempt_lost":
             return f"{_attempt(event)}: {data['reason']}"
         case "branch_taken":

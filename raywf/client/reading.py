@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import builtins
+import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -48,7 +49,8 @@ class ExecutionSummary(_Model):
 
 
 class TaskDescription(_Model):
-    """Where a task stands. A fan-out counts its items by status, a loop the passes it has begun."""
+    """Where a task stands. A fan-out counts its items by status, a loop the passes it has begun. ``progress`` is the last one on
+    record (of a fan-out: by item, for up to 100 that are not done); ``emitted`` counts the items of its stream."""
 
     id: str
     kind: str
@@ -58,6 +60,8 @@ class TaskDescription(_Model):
     waiting_for: str | None = None
     items: dict[str, int] | None = None
     passes: int | None = None
+    progress: Any = None
+    emitted: int = 0
 
 
 class ExecutionDescription(_Model):
@@ -201,7 +205,7 @@ class Readings:
             **summary(row).model_dump(exclude={"status", "ended_at"}),
             status=row.status if row.status == "waiting" and not state.closed else state.status.value,
             ended_at=None if ended is None else instant(ended),
-            tasks=task_descriptions(state),
+            tasks=task_descriptions(state, self.decode),
             results=results,
             context=context,
             metrics=_metrics(row, history, ended),
@@ -297,6 +301,7 @@ def summary(row: ExecutionRow) -> ExecutionSummary:
     )
 
 
+_MANY = 100
 _OPEN = ("pending", "ready", "running", "waiting", "retrying")
 
 
@@ -309,10 +314,10 @@ def task_statuses(state: ExecutionState) -> dict[str, str]:
     }
 
 
-def task_descriptions(state: ExecutionState) -> dict[str, TaskDescription]:
-    """Where each task stands, by id."""
+def task_descriptions(state: ExecutionState, decode: Callable[[bytes], Any] = from_json) -> dict[str, TaskDescription]:
+    """Where each task stands, by id. ``decode`` gives a stored value."""
     return {
-        node.id: _task(node.id, node.kind if node.undoes is None else "compensation", task, state)
+        node.id: _task(node.id, node.kind if node.undoes is None else "compensation", task, state, decode)
         for node, task in zip(state.plan.nodes, state.tasks, strict=True)
         if node.undoes is None or task.status is not TaskStatus.PENDING
     }
@@ -323,7 +328,9 @@ def _status(task: TaskState, state: ExecutionState) -> str:
     return "cancelled" if state.closed is not None and status in _OPEN else status
 
 
-def _task(id_: str, kind: str, task: TaskState, state: ExecutionState) -> TaskDescription:
+def _task(
+    id_: str, kind: str, task: TaskState, state: ExecutionState, decode: Callable[[bytes], Any]
+) -> TaskDescription:
     items: dict[str, int] | None = None
     if task.items is not None:
         items = {}
@@ -339,7 +346,20 @@ def _task(id_: str, kind: str, task: TaskState, state: ExecutionState) -> TaskDe
         waiting_for=_waiting_for(task),
         items=items,
         passes=task.passes if kind == "loop" else None,
+        progress=_progress(task, decode),
+        emitted=sum(each.notes.emitted for each in (task, *(task.items or ())) if each.notes),
     )
+
+
+def _progress(task: TaskState, decode: Callable[[bytes], Any]) -> Any:
+    if task.items is None:
+        return None if task.notes is None or task.notes.progress is None else decode(task.notes.progress)
+    said = (
+        (at, item.notes.progress)
+        for at, item in enumerate(task.items)
+        if item.notes is not None and item.notes.progress is not None and item.status is not TaskStatus.COMPLETED
+    )
+    return {at: decode(progress) for at, progress in itertools.islice(said, _MANY)} or None
 
 
 def _waiting_for(task: TaskState) -> str | None:

@@ -55,8 +55,12 @@ def to_record(event: ev.Event) -> Record:
         case ev.AttemptLost(task, attempt, reason, counted, begun):
             unsaid = {} if begun else {"begun": False}
             return "attempt_lost", task, attempt, _dump(reason=reason, counted=counted, **unsaid)
-        case ev.AttemptCancelled(task, attempt):
-            return "attempt_cancelled", task, attempt, None
+        case ev.AttemptCancelled(task, attempt, abandoned):
+            return "attempt_cancelled", task, attempt, _dump(abandoned=True) if abandoned else None
+        case ev.ProgressMade(task, attempt, value):
+            return "progress_made", task, attempt, value
+        case ev.ItemsEmitted(task, attempt, first, items):
+            return "items_emitted", task, attempt, b'{"first":%d,"items":[%s]}' % (first, b",".join(items))
         case ev.MapStarted(task, width):
             return "map_started", task, None, _dump(width=width)
         case ev.BranchTaken(task, side):
@@ -106,12 +110,17 @@ def _approval_data(event: ev.ApprovalRequested) -> bytes:
     )
 
 
+def _plain(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
 _Reader: TypeAlias = Callable[[Any, Any, Any], ev.Event]
 
 _VALUES: dict[str, Callable[[Any, Any, bytes], ev.Event]] = {
     "task_completed": ev.TaskCompleted,
     "execution_started": lambda task, attempt, data: ev.ExecutionStarted(data),
     "execution_completed": lambda task, attempt, data: ev.ExecutionCompleted(data),
+    "progress_made": ev.ProgressMade,
 }
 """Kinds whose data is an encoded value and not a JSON object of fields."""
 
@@ -128,7 +137,10 @@ _READERS: dict[str, _Reader] = {
     "attempt_lost": lambda task, attempt, d: ev.AttemptLost(
         task, attempt, d["reason"], d["counted"], d.get("begun", True)
     ),
-    "attempt_cancelled": lambda task, attempt, d: ev.AttemptCancelled(task, attempt),
+    "attempt_cancelled": lambda task, attempt, d: ev.AttemptCancelled(task, attempt, d is not None and d["abandoned"]),
+    "items_emitted": lambda task, attempt, d: ev.ItemsEmitted(
+        task, attempt, d["first"], tuple(map(_plain, d["items"]))
+    ),
     "map_started": lambda task, attempt, d: ev.MapStarted(task, d["width"]),
     "branch_taken": lambda task, attempt, d: ev.BranchTaken(task, d["side"]),
     "pass_started": lambda task, attempt, d: ev.PassStarted(task, d["number"], d["value"].encode()),

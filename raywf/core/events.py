@@ -88,8 +88,31 @@ class AttemptLost:
 
 @dataclass(frozen=True, slots=True)
 class AttemptCancelled:
+    """``abandoned``: it did not end when it was asked to, and may still do something that counts no more."""
+
     task: str
     attempt: int
+    abandoned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressMade:
+    """How far an attempt says it is. Of many words the last within some seconds is kept."""
+
+    task: str
+    attempt: int
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ItemsEmitted:
+    """The next items of a task's stream: ``first`` is the number of the first, from 0 and without gaps whichever
+    attempt emits them."""
+
+    task: str
+    attempt: int
+    first: int
+    items: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +269,8 @@ Event: TypeAlias = (
     | AttemptFailed
     | AttemptLost
     | AttemptCancelled
+    | ProgressMade
+    | ItemsEmitted
     | MapStarted
     | BranchTaken
     | PassStarted

@@ -53,9 +53,11 @@ from raywf.core.events import (
     ExecutionForked,
     ExecutionRetried,
     ExecutionStarted,
+    ItemsEmitted,
     MapStarted,
     PassStarted,
     PauseRequested,
+    ProgressMade,
     ResultFailed,
     ResumeRequested,
     SignalAwaited,
@@ -73,6 +75,7 @@ from raywf.core.moves.draft import Draft, IllegalTransition
 from raywf.core.moves.shortcut import completed
 from raywf.core.moves.tasks import attempt_ended, attempt_failed, attempt_lost, make_ready
 from raywf.core.moves.undoing import undo_next
+from raywf.core.moves.voices import items_emitted, progress_made
 from raywf.core.moves.waits import approval_decided, doubt_resolved, resumed, signal_received, timer_fired, wait
 from raywf.core.owed import OPEN, effects_of, must_close, task_at
 from raywf.core.plan import Plan
@@ -207,6 +210,10 @@ def _apply(draft: Draft, event: Event) -> None:
             attempt_lost(draft, event)
         case AttemptCancelled(address, attempt):
             cancel(draft, *draft.current(address, attempt, event))
+        case ProgressMade():
+            progress_made(draft, event)
+        case ItemsEmitted():
+            items_emitted(draft, event)
         case MapStarted(address, width):
             map_started(draft, address, width, event)
         case BranchTaken(address, side):

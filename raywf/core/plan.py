@@ -49,6 +49,10 @@ class LimitUse:
     fair: str | None = None
 
 
+CLEANUP_S = 10.0
+"""How long an async attempt that is asked to end may clean up, where its task does not say."""
+
+
 @dataclass(frozen=True, slots=True)
 class TaskOptions:
     """How a task runs. Times in seconds, memory in bytes."""
@@ -63,6 +67,8 @@ class TaskOptions:
     effect: str = "at_least_once"
     limits: tuple[LimitUse, ...] = ()
     in_doubt: str = "ask"
+    heartbeat_timeout: float | None = None
+    cleanup_timeout: float = CLEANUP_S
 
 
 DEFAULT_OPTIONS = TaskOptions()

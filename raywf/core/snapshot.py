@@ -22,7 +22,7 @@ from raywf.core.chunks import Chunks
 from raywf.core.codec import from_record, to_record
 from raywf.core.failures import Failure
 from raywf.core.plan import Plan
-from raywf.core.state import Closing, ExecutionState, ExecutionStatus, TaskState, TaskStatus, task_states
+from raywf.core.state import Closing, ExecutionState, ExecutionStatus, Notes, TaskState, TaskStatus, task_states
 
 FORMAT = 1
 MAX_BYTES = 32 * 2**20
@@ -121,7 +121,7 @@ def _plain(value: Any) -> Any:
             return {"Failure": value.to_data()}
         case Chunks():
             return {"items": _runs(value)}
-        case TaskState() | Closing():
+        case TaskState() | Closing() | Notes():
             return {type(value).__name__: _record(value)}
         case frozenset():
             return {"set": [_plain(each) for each in sorted(value)]}
@@ -163,6 +163,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "items": lambda runs: Chunks.of(_tasks(runs)),
     "TaskState": lambda plain: TaskState(**_fields(plain)),
     "Closing": lambda plain: Closing(**_fields(plain)),
+    "Notes": lambda plain: Notes(**_fields(plain)),
     "set": lambda plain: frozenset(map(_value, plain)),
     "map": lambda pairs: {name: _value(each) for name, each in pairs},
     "tuple": lambda plain: tuple(map(_value, plain)),

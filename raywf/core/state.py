@@ -56,6 +56,17 @@ Wait: TypeAlias = (
 )
 
 
+class Notes(NamedTuple):
+    """What is known of a task that most tasks never say: the last ``progress`` of an attempt, and how many items its
+    stream has."""
+
+    progress: bytes | None = None
+    emitted: int = 0
+
+
+NO_NOTES = Notes()
+
+
 class TaskState(NamedTuple):
     """One task, or one item of a fan-out. (A named tuple, because one is made at every move.)
 
@@ -64,6 +75,7 @@ class TaskState(NamedTuple):
     A fan-out keeps its ``items`` once it is as wide as ``MapStarted`` said. ``order`` numbers the completions that a
     compensation would have to take back, from 1. ``passes`` is the pass that a loop is in; its ``value`` is then the state
     that the pass began with. ``grown`` says which child execution goes on for the task, once it gave a continuation.
+    ``notes`` is None until there is something to note.
     """
 
     status: TaskStatus
@@ -79,6 +91,7 @@ class TaskState(NamedTuple):
     order: int = 0
     passes: int = 0
     grown: TaskContinued | None = None
+    notes: Notes | None = None
 
 
 WIDE = 48

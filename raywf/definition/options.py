@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, TypeAlias
 
-from raywf.core.plan import DEFAULT_OPTIONS, TaskOptions
+from raywf.core.plan import CLEANUP_S, DEFAULT_OPTIONS, TaskOptions
 from raywf.core.retry import RetryPolicy
 from raywf.definition.compensation import check_compensate
 from raywf.definition.limits import limits_data, uses
@@ -18,7 +18,10 @@ from raywf.errors import DefinitionError, InvalidInput
 NonRetryable: TypeAlias = "tuple[type[BaseException] | str, ...] | type[BaseException] | str"
 
 RESOURCE_OPTIONS: Final = ("num_cpus", "num_gpus", "memory", "resources")
-OPTIONS: Final = ("retry", "timeout", "runs_on", *RESOURCE_OPTIONS, "effect", "in_doubt", "compensate", "limits")
+OPTIONS: Final = (
+    "retry", "timeout", "heartbeat_timeout", "cleanup_timeout", "runs_on", *RESOURCE_OPTIONS, "effect", "in_doubt",
+    "compensate", "limits",
+)  # fmt: skip
 _PLACES = ("actor", "ray")
 _EFFECTS = ("at_least_once", "at_most_once")
 _IN_DOUBT = ("ask", "retry", "fail")
@@ -184,6 +187,8 @@ def _resources(what: str, value: object) -> dict[str, float]:
 _CHECKS: dict[str, Any] = {
     "retry": _retry,
     "timeout": seconds,
+    "heartbeat_timeout": seconds,
+    "cleanup_timeout": lambda what, value: seconds(what, value, zero=True),
     "runs_on": lambda what, value: _choice(what, value, _PLACES),
     "num_cpus": lambda what, value: _number(what, value, 0.0),
     "num_gpus": lambda what, value: _number(what, value, 0.0),
@@ -213,4 +218,6 @@ def from_data(data: Mapping[str, Any]) -> TaskOptions:
         effect=data.get("effect", "at_least_once"),
         limits=uses(data.get("limits", ())),
         in_doubt=data.get("in_doubt", "ask"),
+        heartbeat_timeout=data.get("heartbeat_timeout"),
+        cleanup_timeout=data.get("cleanup_timeout", CLEANUP_S),
     )

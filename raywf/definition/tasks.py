@@ -145,6 +145,8 @@ class Task(Callee[P, R]):
         after: object = None,
         retry: Retry | None = None,
         timeout: float | timedelta | None = None,
+        heartbeat_timeout: float | timedelta | None = None,
+        cleanup_timeout: float | timedelta | None = None,
         runs_on: str | None = None,
         num_cpus: float | None = None,
         num_gpus: float | None = None,
@@ -160,7 +162,7 @@ class Task(Callee[P, R]):
         given = {
             "retry": retry, "timeout": timeout, "runs_on": runs_on, "num_cpus": num_cpus, "num_gpus": num_gpus,
             "memory": memory, "resources": resources, "effect": effect, "in_doubt": in_doubt, "compensate": compensate,
-            "limits": limits, **unknown,
+            "limits": limits, "heartbeat_timeout": heartbeat_timeout, "cleanup_timeout": cleanup_timeout, **unknown,
         }  # fmt: skip
         who = f"task {self.name!r}"
         options = to_data(who, {**self.options, **{name: each for name, each in given.items() if each is not None}})
@@ -257,6 +259,8 @@ def task(
     id: str | None = None,
     retry: Retry | None = None,
     timeout: float | timedelta | None = None,
+    heartbeat_timeout: float | timedelta | None = None,
+    cleanup_timeout: float | timedelta | None = None,
     runs_on: str | None = None,
     num_cpus: float | None = None,
     num_gpus: float | None = None,
@@ -270,8 +274,9 @@ def task(
 def task(function: Any = None, /, *, name: str | None = None, id: str | None = None, **options: Any) -> Any:
     """Mark a function, sync or async, as something that workflows can run as a task.
 
-    ``timeout`` is in seconds and per attempt; any of ``num_cpus, num_gpus, memory, resources`` implies
-    ``runs_on="ray"``. Raises ``DefinitionError`` for options that make no sense.
+    ``timeout`` is in seconds and per attempt; ``heartbeat_timeout`` how long an attempt may be silent, ``cleanup_timeout``
+    how long an async one that is asked to end may clean up (10 s where it is not given). Any of ``num_cpus, num_gpus,
+    memory, resources`` implies ``runs_on="ray"``. Raises ``DefinitionError`` for options that make no sense.
     """
     if function is None:
         return functools.partial(_make, name=name, id=id, options=options)

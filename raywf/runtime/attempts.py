@@ -14,13 +14,20 @@ import asyncio
 import contextvars
 import heapq
 import itertools
+import logging
 import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
+from raywf.core.plan import CLEANUP_S
 from raywf.definition.context import TaskContext, enter
+
+log = logging.getLogger("raywf.attempts")
+
+CLOSING_S = 2.0
+"""How long attempts may clean up when their engine closes."""
 
 Done = Callable[[Any, BaseException | None], None]
 """Called on the loop with the result, or with what was raised."""
@@ -33,16 +40,19 @@ _Suspended = tuple[Coroutine[Any, Any, Any], Any]
 
 
 class Attempt:
-    """An attempt that was started; ``cancel`` asks it to end. ``abandoned``: its outcome is not wanted any more."""
+    """An attempt that was started; ``cancel`` asks it to end. ``abandoned``: its outcome is not wanted any more.
+    ``cleanup_s``: how long a coroutine that was asked to end may clean up, ``limit`` the timer of that."""
 
     __slots__ = (
         "abandoned",
         "begun",
         "cancelled",
+        "cleanup_s",
         "done",
         "given",
         "handed_out",
         "is_async",
+        "limit",
         "queued_at",
         "runner",
         "work",
@@ -59,6 +69,8 @@ class Attempt:
         self.cancelled = False
         self.abandoned = False
         self.queued_at = 0.0
+        self.cleanup_s = CLEANUP_S
+        self.limit: asyncio.TimerHandle | None = None
 
 
 class _Drive:
@@ -174,25 +186,49 @@ class CoroutineRunners:
 
     def _ended(self, attempt: Attempt, result: Any, error: BaseException | None) -> None:
         attempt.runner = None
+        if attempt.limit is not None:
+            attempt.limit.cancel()
+        if attempt.abandoned:
+            return
         if isinstance(error, asyncio.CancelledError) and not attempt.cancelled:
             error = RuntimeError("the task was cancelled from inside: it raised asyncio.CancelledError")
         if not self._closing:
             attempt.done(result, error)
 
     def cancel(self, attempt: Attempt) -> None:
-        """Ask an attempt to end; ``done`` is called when it has."""
+        """Ask an attempt to end; ``done`` is called when it has, or when its clean-up took too long. A second call does
+        nothing: clean-up is not interrupted."""
+        if attempt.cancelled:
+            return
         attempt.cancelled = True
         if attempt.runner is not None:
             attempt.runner.cancel()
+            attempt.limit = self._loop.call_later(attempt.cleanup_s, self._abandon, attempt)
+
+    def _abandon(self, attempt: Attempt) -> None:
+        """A coroutine that does not end is left where it is, and whatever it comes to is ignored."""
+        if attempt.runner is None or self._closing:
+            return
+        attempt.abandoned = True
+        assert attempt.given is not None
+        context = attempt.given[0]()
+        log.warning(
+            "task %s of execution %s did not end within %g s of being cancelled: it is given up on",
+            context.task_id,
+            context.execution_id,
+            attempt.cleanup_s,
+        )
+        attempt.done(None, asyncio.CancelledError())
 
     async def close(self) -> None:
-        """Stop everything; nothing more is reported."""
+        """Stop everything; nothing more is reported. What is cleaning up is not interrupted, and has ``CLOSING_S``."""
         self._closing = True
         self._queue.clear()
         for runner in list(self._runners):
-            runner.cancel()
+            if not runner.cancelling():
+                runner.cancel()
         if self._runners:
-            await asyncio.wait(self._runners, timeout=2.0)  # one that swallows every cancellation is left behind
+            await asyncio.wait(self._runners, timeout=CLOSING_S)  # one that does not end is left behind
 
 
 class Threads:

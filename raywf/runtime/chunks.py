@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from raywf.core.chunking import Pace, calls_in_flight, chunk_size
+from raywf.core.effects import StartAttempt
 from raywf.core.failures import Failure
 from raywf.core.plan import FunctionRef, TaskOptions
 from raywf.core.waiting import demand, unplaceable
@@ -116,7 +117,10 @@ class ChunkDispatcher:
         blob_root: Path | None,
         blob_mark: str,
         owner: str,
+        listener: tuple[str, str] | None = None,
     ) -> None:
+        self.listener = listener
+        self._flights: dict[int, _Flight] = {}
         self.host = host
         self.transport = transport
         self.bundle = bundle
@@ -155,7 +159,7 @@ class ChunkDispatcher:
             needs = kind.options.num_cpus
             limit = calls_in_flight(cpus, 1.0 if needs is None else needs)
             while kind.waiting and kind.flying < limit:
-                alone = kind.options.effect != "at_least_once"
+                alone = kind.options.effect != "at_least_once" or kind.options.heartbeat_timeout is not None
                 size = 1 if alone else chunk_size(kind.pace, len(kind.waiting), limit - kind.flying)
                 calls = self._next(kind, size)
                 if calls:
@@ -191,13 +195,17 @@ class ChunkDispatcher:
             function=kind.function,
             timeout=kind.options.timeout,
             non_retryable=kind.options.retry.non_retryable,
-            items=[Item(call.args, call.kwargs, call.context) for call in calls],
+            items=[Item(call.args, call.kwargs, call.context, *call.notes) for call in calls],
             spool=spool_path(self.owner, flight.number),
             blob_root=self.blob_root,
             blob_mark=self.blob_mark,
             hot=list(hot),
             stall_limit=LIMIT_S if kind.options.runs_on == "actor" else None,
+            listener=self.listener,
+            number=flight.number,
+            is_heard=kind.options.heartbeat_timeout is not None,
         )
+        self._flights[flight.number] = flight
         flight.ref = self.transport.send(chunk, self._sent_by_value(kind.function), list(hot.values()), kind.options)
         for call in calls:
             call.begun = True
@@ -268,6 +276,7 @@ class ChunkDispatcher:
                 self._report(call, outcome)
         finally:
             flight.settled = True
+            self._flights.pop(flight.number, None)
             kind.flying -= 1
             self._pump_soon()
 
@@ -313,8 +322,22 @@ class ChunkDispatcher:
         call.begun, call.state = False, None
         self.submit(call)
 
+    def hear(self, number: int, index: int, progress: bytes | None, first: int, items: list[bytes]) -> bool:
+        """What the ``index``-th task of a chunk says while it runs. False: it counts no more."""
+        flight = self._flights.get(number)
+        if flight is None or flight.calls[index].state is not flight:
+            return False
+        return self._hear(flight.calls[index], progress, first, items)
+
+    def _hear(self, call: RemoteCall, progress: bytes | None, first: int, items: list[bytes]) -> bool:
+        effect = StartAttempt(call.node.index, call.item, call.attempt, call.isolated, call.at)
+        return self.host.voices.hear(call.live, effect, progress, first, items)
+
     def _report(self, call: RemoteCall, outcome: list[Any]) -> None:
-        kind, what = outcome
+        kind, what, *left = outcome
+        if left:
+            progress, first, items = left[0]
+            self._hear(call, None if progress is None else progress.encode(), first, [item.encode() for item in items])
         result: bytes | Failure
         if kind == "ok":
             try:

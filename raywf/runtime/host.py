@@ -40,6 +40,8 @@ from raywf.runtime.evaluate import Evaluator, failure_of
 from raywf.runtime.hands import Commits, Work
 from raywf.runtime.keeping import keep_snapshot
 from raywf.runtime.live import Live, Prepared, address, goes_on, only_runs, wake_at, words, worker_lost_text
+from raywf.runtime.overdue import timed_out, verdict
+from raywf.runtime.voices import Voices
 from raywf.telemetry import Telemetry
 
 log = logging.getLogger("raywf.host")
@@ -47,7 +49,7 @@ log = logging.getLogger("raywf.host")
 _SLICE = 500
 """Effects carried out in one go: the 50,000 of a wide fan-out must not hold up everybody else's."""
 
-_UNKNOWN = ("TimeoutError", "raywf.errors.InDoubt")
+_UNKNOWN = ("TimeoutError", "raywf.errors.HeartbeatTimeout", "raywf.errors.InDoubt")
 """Failures after which nobody knows whether the effect of an at-most-once task happened."""
 
 _new = tuple.__new__
@@ -87,6 +89,9 @@ class Host:
         self.may_act: Callable[[], bool] = lambda: True
         self.admit_first: Callable[[Live, Sequence[Effect]], Sequence[Effect]] = lambda live, effects: effects
         self.on_landed: Callable[[Live, int, int | None], None] = lambda live, task, item: None
+        self.voices = Voices(self)
+        self.overruled: dict[tuple[str, int, int | None], Failure] = {}
+        """Attempts that have failed, and are cleaning up."""
         self.draining = False
         self.parked = False
         self._timers: Timers[tuple[str, int, int | None, str]] = Timers()
@@ -118,7 +123,7 @@ class Host:
         self.commits.add_opened(row, definition)
         self.telemetry.execution_started(live)
         if row.deadline is not None:
-            self._arm((row.id, -1, None, "deadline"), row.deadline)
+            self.arm((row.id, -1, None, "deadline"), row.deadline)
         if first is not None:
             self.turn(live, first, by)
             return live
@@ -137,14 +142,16 @@ class Host:
         """Take over a folded execution; ``recovery`` then issues what is outstanding."""
         self.open[live.id] = live
         if live.row.deadline is not None and live.state.closing is None:
-            self._arm((live.id, -1, None, "deadline"), live.row.deadline)
+            self.arm((live.id, -1, None, "deadline"), live.row.deadline)
 
     def drop(self, live: Live) -> None:
         """Forget an execution that another owner holds now. Nothing is reported."""
         self.open.pop(live.id, None)
         self._disarm_all(live)
-        for handle in (live.inflight or {}).values():
+        for (task, item), handle in (live.inflight or {}).items():
+            self.overruled.pop((live.id, task, item), None)
             self.work.cancel(handle)
+        self.voices.forget(live)
         live.inflight = None
 
     def let_go(self, live: Live) -> None:
@@ -284,7 +291,7 @@ class Host:
                         self._start(live, effect)
                 case ArmTimer(task, item, due_at):
                     if task_at(live.state, task, item).due_at == due_at:
-                        self._arm((live.id, task, item, "wait"), due_at)
+                        self.arm((live.id, task, item, "wait"), due_at)
                 case Announce(task, item, attempt):
                     ready = task_at(live.state, task, item).status is TaskStatus.READY
                     if ready and not self.draining and may_start(live.state, task, item, attempt, effect.at):
@@ -315,7 +322,7 @@ class Host:
         """The attempt has begun (it may have queued before): its timeout counts from here, unless it has ended."""
         task, item = effect.task, effect.item
         if self.open.get(live.id) is live and is_current(live.state, task, item, effect.attempt, effect.at):
-            self._arm((live.id, task, item, "timeout"), self.clock.now() + timeout)
+            self.arm((live.id, task, item, "timeout"), self.clock.now() + timeout)
 
     def _record_started(self) -> None:
         """Give attempts that run for a while their ``AttemptStarted``; those that still queue are looked at again."""
@@ -354,8 +361,12 @@ class Host:
         if (at or node.loops) and at != passes_of(state, task):
             return  # given up on in an earlier pass; what is in flight now is another attempt
         handle = self.forget_attempt(live, task, item)
-        if node.options.timeout is not None:
+        options = node.options
+        if options.timeout is not None or options.heartbeat_timeout is not None:
             self._timers.disarm((live.id, task, item, "timeout"))
+            self._timers.disarm((live.id, task, item, "silence"))
+            if (overruled := self.overruled.pop((live.id, task, item), None)) is not None:
+                outcome = verdict(overruled, handle, options.cleanup_timeout)
         if self.parked or self.open.get(live.id) is not live or not is_current(state, task, item, attempt, at):
             return
         where = node.id if item is None and not node.loops else address_of(state, task, item)
@@ -367,9 +378,9 @@ class Host:
                 live, self._grown(live, where, attempt, outcome) if grown else ev.TaskCompleted(where, attempt, outcome)
             )
         elif outcome is None:
-            self.turn(live, ev.AttemptCancelled(where, attempt))
+            self.turn(live, ev.AttemptCancelled(where, attempt, getattr(handle, "abandoned", False)))
         else:
-            self.turn(live, self._failed(live, node, item, where, attempt, outcome))
+            self.turn(live, self.failed(live, node, item, where, attempt, outcome))
 
     def _grown(self, live: Live, where: str, attempt: int, outcome: bytes) -> ev.Event:
         """A continuation: its definition goes into the commit of the event that needs it."""
@@ -385,6 +396,8 @@ class Host:
         """Forget an attempt that is no longer in flight; returns its handle."""
         if live.inflight is None:
             return None
+        if self.voices.open:
+            self.voices.hush(live, task, item)
         handle = live.inflight.pop((task, item), None)
         if live.state.plan.nodes[task].options.limits:
             self.on_landed(live, task, item)
@@ -392,9 +405,10 @@ class Host:
             live.inflight = None  # a waiting execution keeps no empty dict
         return handle
 
-    def _failed(
+    def failed(
         self, live: Live, node: Node, item: int | None, where: str, attempt: int, failure: Failure
     ) -> ev.AttemptFailed | ev.AttemptLost:
+        """What the failure of an attempt comes to: another one, the end of the task, or doubt."""
         if node.options.effect == "at_most_once" and failure.type in _UNKNOWN:
             return ev.AttemptLost(where, attempt, failure.message, False)
         failures = task_at(live.state, node.index, item).failures + 1
@@ -421,6 +435,7 @@ class Host:
             return
         self.forget_attempt(live, task, item)
         self._timers.disarm((live.id, task, item, "timeout"))
+        self._timers.disarm((live.id, task, item, "silence"))
         if self.parked or self.open.get(live.id) is not live or not is_current(live.state, task, item, attempt, at):
             return
         where = address(live, task, item)
@@ -472,7 +487,7 @@ class Host:
 
     # time
 
-    def _arm(self, key: tuple[str, int, int | None, str], due_at: float) -> None:
+    def arm(self, key: tuple[str, int, int | None, str], due_at: float) -> None:
         self._timers.arm(key, due_at)
         if due_at < self._alarm_at:
             self._set_alarm(due_at)
@@ -501,7 +516,9 @@ class Host:
             if live.state.closing is None and live.row.deadline is not None:
                 self.turn(live, ev.DeadlineExceeded(live.row.deadline))
         elif kind == "timeout":
-            self.work_timed_out(live, task, item)
+            timed_out(self, live, task, item)
+        elif kind == "silence":
+            self.voices.silence(live, task, item)
         elif live.state.pause is None and self._is_due(live, task, item):
             self.turn(live, ev.TimerFired(address(live, task, item)))
 
@@ -509,31 +526,12 @@ class Host:
         due_at = task_at(live.state, task, item).due_at
         return due_at is not None and due_at <= self.clock.now()
 
-    def work_timed_out(self, live: Live, task: int, item: int | None) -> None:
-        """An attempt ran past its timeout: it fails now, and whatever it still does is ignored."""
-        attempt = task_at(live.state, task, item).attempt
-        if not is_current(live.state, task, item, attempt, passes_of(live.state, task)):
-            return
-        handle = self.forget_attempt(live, task, item)
-        node = live.state.plan.nodes[task]
-        where = address(live, task, item)
-        failure = Failure(
-            "TimeoutError", f"{where} ran longer than its timeout of {node.options.timeout:g} s", "", attempt
-        )
-        self.telemetry.attempt_ended(live, where, attempt, failure, getattr(handle, "queued_at", live.row.created_at))
-        self.turn(live, self._failed(live, node, item, where, attempt, failure))
-        if handle is not None:
-            self.work.cancel(handle)
-
     def _disarm_all(self, live: Live) -> None:
         self._timers.disarm((live.id, -1, None, "deadline"))
         for task, current in enumerate(live.state.tasks):
-            self._timers.disarm((live.id, task, None, "wait"))
-            self._timers.disarm((live.id, task, None, "timeout"))
-            if current.items is not None:
-                for item in range(len(current.items)):
-                    self._timers.disarm((live.id, task, item, "wait"))
-                    self._timers.disarm((live.id, task, item, "timeout"))
+            for item in (None, *range(0 if current.items is None else len(current.items))):
+                for kind in ("wait", "timeout", "silence"):
+                    self._timers.disarm((live.id, task, item, kind))
 
     @property
     def is_busy(self) -> bool:
@@ -548,6 +546,7 @@ class Host:
                 if is_wanted(live.state, task, item, attempt, passes_of(live.state, task)):
                     begun = handle is None or bool(self.work.has_begun(handle))
                     where = address(live, task, item)
+                    self.voices.hush(live, task, item)
                     self.turn(live, ev.AttemptLost(where, attempt, "the engine was closed", False, begun))
                 if handle is not None:
                     self.work.cancel(handle)

@@ -241,15 +241,28 @@ def job_environment() -> Mapping[str, Any]:
 
 
 def _run_chunk(chunk: Chunk, sent: bytes | None, *hot: bytes) -> Any:
+    from raywf.runtime.ray import tell
     from raywf.runtime.worker import run_chunk
 
-    return run_chunk(chunk, sent, hot)
+    return run_chunk(chunk, sent, hot, tell)
 
 
 def _read_notes(path: Path) -> Any:
     from raywf.runtime.spool import read_spool
 
     return read_spool(path)
+
+
+_listeners: dict[tuple[str, str], Any] = {}
+
+
+def tell(listener: tuple[str, str], words: tuple[Any, ...]) -> bool:
+    """Tell the actor that owns an attempt what the attempt says; ``speaking.Tell`` inside a Ray worker."""
+    actor = _listeners.get(listener)
+    if actor is None:
+        _listeners.clear()
+        actor = _listeners[listener] = ray.get_actor(listener[0], namespace=listener[1])
+    return bool(ray.get(actor.hear.remote(*words), timeout=10))
 
 
 class RayTransport:

@@ -123,6 +123,11 @@ class Service:
         if self._owner is not None:
             self._owner.poke()
 
+    async def hear(self, number: int, index: int, progress: bytes | None, first: int, items: list[bytes]) -> bool:
+        """What a task in a Ray worker says while it runs. False: its attempt counts no more."""
+        dispatcher = self.owner.work.dispatcher
+        return dispatcher is not None and dispatcher.hear(number, index, progress, first, items)
+
     # what the supervisor calls
 
     async def drain(self, grace_s: float) -> int:

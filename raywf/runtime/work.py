@@ -11,8 +11,9 @@ from typing import Any, Protocol
 from raywf.config import INLINE_LIMIT
 from raywf.core.effects import StartAttempt
 from raywf.core.failures import Failure
-from raywf.core.plan import FunctionRef, Node
-from raywf.core.state import key_of, passes_of
+from raywf.core.owed import task_at
+from raywf.core.plan import CLEANUP_S, FunctionRef, Node
+from raywf.core.state import NO_NOTES, Notes, key_of, passes_of
 from raywf.definition import values
 from raywf.definition.context import TaskContext, enter
 from raywf.definition.continuation import Continuation
@@ -24,6 +25,7 @@ from raywf.runtime.evaluate import Evaluator, failure_of
 from raywf.runtime.gate import Gate
 from raywf.runtime.host import Host
 from raywf.runtime.live import Live, address
+from raywf.runtime.voices import Mouth
 
 _FIRST = 2**40
 """A priority before any user's."""
@@ -47,6 +49,7 @@ class RemoteCall:
         "kwargs",
         "live",
         "node",
+        "notes",
         "queued_at",
         "state",
         "unbegun",
@@ -63,6 +66,7 @@ class RemoteCall:
         self.args: list[bytes] = []
         self.kwargs: dict[str, bytes] = {}
         self.context: tuple[Any, ...] = ()
+        self.notes: Notes = NO_NOTES
         self.begun = False
         self.queued_at = 0.0
         self.state: Any = None
@@ -74,6 +78,7 @@ class Dispatcher(Protocol):
 
     def submit(self, call: RemoteCall) -> None: ...
     def cancel(self, call: RemoteCall) -> None: ...
+    def hear(self, number: int, index: int, progress: bytes | None, first: int, items: list[bytes]) -> bool: ...
 
 
 class ThreadPool(Protocol):
@@ -161,7 +166,12 @@ class LocalWork:
         if options.timeout is not None:
             self.host.arm_timeout(live, effect, options.timeout)
         context = functools.partial(self.context, live, node, effect)
-        return self.runners.start(function.call, (context, args, kwargs), done)
+        attempt = self.runners.start(function.call, (context, args, kwargs), done)
+        if options.heartbeat_timeout is not None:
+            self.host.voices.listen(live, effect)
+        if options.cleanup_timeout != CLEANUP_S:
+            attempt.cleanup_s = options.cleanup_timeout
+        return attempt
 
     def _start_thread(
         self, live: Live, node: Node, effect: StartAttempt, function: Function, done: Callable[..., None]
@@ -171,9 +181,11 @@ class LocalWork:
             columns = None if effect.item is None else self.columns(live, node)
         except Exception as error:
             return self._fail_soon(live, node, effect, error)
-        timeout = node.options.timeout
+        timeout, is_heard = node.options.timeout, node.options.heartbeat_timeout is not None
 
         def work() -> bytes:
+            if is_heard:
+                self.loop.call_soon_threadsafe(self.host.voices.listen, live, effect)
             if timeout is not None:
                 arm = functools.partial(self.host.arm_timeout, live, effect, timeout)
                 self.loop.call_soon_threadsafe(arm)
@@ -202,6 +214,7 @@ class LocalWork:
             context.idempotency_key,
             context.deadline,
         )
+        call.notes = task_at(live.state, effect.task, effect.item).notes or NO_NOTES
         self.dispatcher.submit(call)
         return call
 
@@ -294,12 +307,18 @@ class LocalWork:
 
     def context(self, live: Live, node: Node, effect: StartAttempt) -> TaskContext:
         where = address(live, node.index, effect.item)
+        notes = task_at(live.state, node.index, effect.item).notes or NO_NOTES
+        mouth = Mouth(self.host.voices, live, effect)
         return TaskContext(
             execution_id=live.id,
             task_id=where,
             attempt=effect.attempt,
             idempotency_key=key_of(live.state, live.id, where),
             deadline=None if live.row.deadline is None else datetime.fromtimestamp(live.row.deadline, UTC),
+            report=mouth.report,
+            pass_on=mouth.pass_on,
+            last_progress=None if notes.progress is None else self.evaluator.decode(notes.progress),
+            emitted=notes.emitted,
         )
 
     def columns(self, live: Live, node: Node) -> list[list[bytes]]:

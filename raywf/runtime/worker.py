@@ -19,22 +19,27 @@ from raywf.runtime.bundle import Bundle, enter_bundle
 from raywf.runtime.code import Code, Function
 from raywf.runtime.data import FileBlobs, pack
 from raywf.runtime.evaluate import failure_of
+from raywf.runtime.speaking import Speaker, Tell
 from raywf.runtime.spool import SpoolWriter
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One task of a chunk: encoded arguments and the fields of its ``TaskContext``."""
+    """One task of a chunk: encoded arguments and the fields of its ``TaskContext``; the last progress of the attempts before
+    (encoded), and how many items they emitted."""
 
     args: Sequence[bytes]
     kwargs: Mapping[str, bytes]
     context: tuple[Any, ...]
+    progress: bytes | None = None
+    emitted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """Some tasks of one kind in one call. ``hot`` are the hashes of the large values sent along, in order.
-    ``stall_limit``: for how many seconds an async task may block its loop."""
+    ``stall_limit``: for how many seconds an async task may block its loop. ``listener`` is the actor that hears what its
+    tasks say, ``number`` what it calls the chunk; ``is_heard``: they must say that they have begun."""
 
     bundle: Bundle
     function: FunctionRef
@@ -46,6 +51,9 @@ class Chunk:
     blob_mark: str
     hot: Sequence[str]
     stall_limit: float | None = None
+    listener: tuple[str, str] | None = None
+    number: int = 0
+    is_heard: bool = False
 
 
 _code = Code()
@@ -54,9 +62,12 @@ _previous: Path | None = None
 _runner: asyncio.Runner | None = None
 
 
-def run_chunk(chunk: Chunk, sent: bytes | None, hot: Sequence[bytes]) -> tuple[float, list[Any]]:
+def run_chunk(
+    chunk: Chunk, sent: bytes | None, hot: Sequence[bytes], tell: Tell | None = None
+) -> tuple[float, list[Any]]:
     """Run the tasks of a chunk. Returns the seconds they took and, for each, ``["ok", value text]`` or
-    ``["failed", failure data]``. Never raises what a task raised."""
+    ``["failed", failure data]``, followed by what it said last, if that was not sent by ``tell``. Never raises what a task
+    raised."""
     global _previous, _code
     if enter_bundle(chunk.bundle):
         _code = Code()
@@ -70,7 +81,7 @@ def run_chunk(chunk: Chunk, sent: bytes | None, hot: Sequence[bytes]) -> tuple[f
     _previous = chunk.spool
     began = time.perf_counter()
     try:
-        run = _Run(chunk, dict(zip(chunk.hot, hot, strict=True)), spool)
+        run = _Run(chunk, dict(zip(chunk.hot, hot, strict=True)), spool, tell)
         outcomes = [run.one(index, item) for index, item in enumerate(chunk.items)]
     finally:
         spool.close()
@@ -78,7 +89,8 @@ def run_chunk(chunk: Chunk, sent: bytes | None, hot: Sequence[bytes]) -> tuple[f
 
 
 class _Run:
-    def __init__(self, chunk: Chunk, hot: dict[str, bytes], spool: SpoolWriter) -> None:
+    def __init__(self, chunk: Chunk, hot: dict[str, bytes], spool: SpoolWriter, tell: Tell | None) -> None:
+        self.tell = tell
         self.chunk = chunk
         self.hot = hot
         self.spool = spool
@@ -94,8 +106,13 @@ class _Run:
 
     def one(self, index: int, item: Item) -> Any:
         self.spool.started(index)
-        context = TaskContext(*item.context)
+        speaker = None
+        if self.tell is not None and self.chunk.listener is not None:
+            speaker = Speaker(self.tell, self.chunk.listener, (self.chunk.number, index), item.emitted)
+        context = TaskContext(*item.context, *self._mouth(speaker, item))
         try:
+            if speaker is not None and self.chunk.is_heard:
+                speaker.report(None)
             function = _code.function(self.chunk.function)
             args = [values.decode(each, _code.find_class, self.fetch) for each in item.args]
             kwargs = {name: values.decode(each, _code.find_class, self.fetch) for name, each in item.kwargs.items()}
@@ -103,8 +120,16 @@ class _Run:
             outcome: list[Any] = ["ok", self._packed(function, result).decode()]
         except BaseException as error:
             outcome = ["failed", failure_of(error, context.attempt, self.chunk.non_retryable).to_data()]
+        if speaker is not None and (left := speaker.close()) is not None:
+            outcome.append(left)
         self.spool.ended(index, outcome)
         return outcome
+
+    def _mouth(self, speaker: Speaker | None, item: Item) -> tuple[Any, ...]:
+        if speaker is None:
+            return ()
+        progress = None if item.progress is None else values.decode(item.progress, _code.find_class, self.fetch)
+        return speaker.report, speaker.pass_on, progress, item.emitted
 
     def _packed(self, function: Function, result: Any) -> bytes:
         if type(result) is Continuation:

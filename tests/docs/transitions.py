@@ -93,6 +93,8 @@ TASK_EVENTS: dict[str, list[ev.Event]] = {
     "AttemptFailed for good": [ev.AttemptFailed("t", FAILURE, 1)],
     "AttemptLost": [ev.AttemptLost("t", 1, "the process died")],
     "AttemptCancelled": [ev.AttemptCancelled("t", 1)],
+    "ProgressMade": [ev.ProgressMade("t", 1, b"1")],
+    "ItemsEmitted": [ev.ItemsEmitted("t", 1, 0, (b"1",))],
     "ChildStarted": [ev.ChildStarted("t", "parent/t")],
     "MapStarted, items to run": [ev.MapStarted("t", 2)],
     "MapStarted, an empty list": [ev.MapStarted("t", 0)],

@@ -72,8 +72,14 @@ def side_progress(draft: Draft, when: int, current: TaskState) -> None:
 
 def attempt_ended(draft: Draft, task: int, item: int | None, current: TaskState, ended: TaskState) -> None:
     """An attempt ended with a result."""
-    if current.failures or current.lost or current.wait or current.passes:
-        ended = ended._replace(failures=current.failures, lost=current.lost, wait=current.wait, passes=current.passes)
+    if current.failures or current.lost or current.wait or current.passes or current.notes:
+        ended = ended._replace(
+            failures=current.failures,
+            lost=current.lost,
+            wait=current.wait,
+            passes=current.passes,
+            notes=current.notes,
+        )
     node = draft.plan.nodes[task]
     if node.undone_by is not None:
         draft.changes["order"] = order = draft.state.order + 1

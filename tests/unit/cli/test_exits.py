@@ -22,6 +22,8 @@ CODES: dict[str, int] = {
     "WorkflowCancelled": 1,
     "InDoubt": 1,
     "WorkerLost": 1,
+    "HeartbeatTimeout": 1,
+    "AttemptEnded": 1,
     "LoopLimit": 1,
     "BudgetExceeded": 1,
     "RateLimited": 1,

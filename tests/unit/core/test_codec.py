@@ -29,6 +29,10 @@ FIELDS: dict[Any, st.SearchStrategy[Any]] = {
     float: st.floats(0, 4e9),
     float | None: st.none() | st.floats(0, 4e9),
     bool: st.booleans(),
+    tuple[bytes, ...]: st.lists(
+        VALUES.map(lambda data: json.dumps(json.loads(data), separators=(",", ":"), ensure_ascii=False).encode()),
+        max_size=3,
+    ).map(tuple),
     Failure: st.builds(Failure, TEXT, TEXT, TEXT, st.integers(0, 99), st.booleans()),
 }
 KINDS: list[type] = list(typing.get_args(ev.Event))
@@ -52,7 +56,15 @@ def test_every_event_comes_back_from_its_record(kind: type) -> None:
 
 def test_each_kind_of_event_has_a_kind_of_record_of_its_own() -> None:
     """Named as the class is, in snake case: what is in the journal can be read without us."""
-    sample = {str: "a", bytes: b"1", int: 1, float: 1.0, bool: True, Failure: Failure("E", "m")}
+    sample = {
+        str: "a",
+        bytes: b"1",
+        tuple[bytes, ...]: (b"1",),
+        int: 1,
+        float: 1.0,
+        bool: True,
+        Failure: Failure("E", "m"),
+    }
 
     def snake(name: str) -> str:
         return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)[1:]

@@ -25,6 +25,8 @@ def record_of(row: dict[str, Any]) -> codec.Record:
 def plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode()
+    if isinstance(value, tuple):
+        return [plain(each) for each in value]
     return value.to_data() if isinstance(value, Failure) else value
 
 
