@@ -40,7 +40,7 @@ class Settings:
     """``lease_s``: how long a silent owner keeps its shards. ``workflow_actors``: None decides by the store.
     ``linger_s``: how long an actor without open executions stays once no client listens. ``resident``: how many waiting
     executions an actor keeps in memory; the others sleep in the store until they are wanted. ``max_iterations``: the passes
-    of a loop that does not say its own limit."""
+    of a loop that does not say its own limit; ``approval_timeout_s``: how long an approval waits that does not say it."""
 
     store: str = DEFAULT_STORE
     lease_s: float = 3.0
@@ -51,11 +51,12 @@ class Settings:
     linger_s: float = 60.0
     resident: int = 1000
     max_iterations: int = 1000
+    approval_timeout_s: float = 30 * 86400.0
 
     @classmethod
     def from_env(cls, env: Mapping[str, str], store: str | None = None) -> Settings:
         """Read ``RAYWF_STORE``, ``RAYWF_LEASE_S``, ``RAYWF_WORKFLOW_ACTORS``, ``RAYWF_MAX_THREADS``, ``RAYWF_LINGER_S``,
-        ``RAYWF_RESIDENT``, ``RAYWF_MAX_ITERATIONS``."""
+        ``RAYWF_RESIDENT``, ``RAYWF_MAX_ITERATIONS``, ``RAYWF_APPROVAL_TIMEOUT`` (seconds, or ``inf``)."""
         actors = env.get("RAYWF_WORKFLOW_ACTORS")
         return cls(
             store=store or env.get("RAYWF_STORE") or DEFAULT_STORE,
@@ -65,6 +66,7 @@ class Settings:
             linger_s=_number(env, "RAYWF_LINGER_S", 60.0, 1, 1e9),
             resident=int(_number(env, "RAYWF_RESIDENT", 1000, 0, 1e9)),
             max_iterations=int(_number(env, "RAYWF_MAX_ITERATIONS", 1000, 1, 1e9)),
+            approval_timeout_s=_number(env, "RAYWF_APPROVAL_TIMEOUT", 30 * 86400.0, 1, float("inf")),
         )
 
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from raywf.client.reading import Readings, instant, task_statuses
+from raywf.core import approvals
 from raywf.core import events as ev
 from raywf.core.codec import from_record
 from raywf.core.execution import evolve, initial
@@ -139,23 +140,25 @@ def attempt_text(event: ev.AttemptFailed | ev.AttemptLost) -> str:
 def wait_text(event: ev.ApprovalRequested | ev.SignalAwaited | ev.TimerStarted | ev.ApprovalDecided) -> str:
     """What is waited for, or how that ended."""
     match event:
-        case ev.ApprovalRequested(_, prompt):
-            return f"for an approval: {prompt}"
+        case ev.ApprovalRequested() as asked:
+            return f"for {approvals.words(asked, None)}: {asked.prompt}"
         case ev.SignalAwaited(_, name):
             return f"for signal {name!r}"
         case ev.TimerStarted(_, due_at):
             return f"until {instant(due_at).isoformat()}"
-        case ev.ApprovalDecided(_, approved, comment):
-            return sentence("approved" if approved else "rejected", comment)
+        case ev.ApprovalDecided(_, approved, comment, _, by):
+            return sentence(("approved" if approved else "rejected") + (f" by {by}" if by else ""), comment)
 
 
 class Ask(NamedTuple):
-    """Something that only the world outside can give: ``kind`` is ``approval``, ``signal`` or ``doubt``."""
+    """Something that only the world outside can give: ``kind`` is ``approval``, ``signal`` or ``doubt``. ``who`` is asked
+    first, where somebody is named."""
 
     execution: str
     kind: str
     task: str
     text: str
+    who: str = ""
 
 
 def asks_of(execution: str, state: ExecutionState) -> Iterator[Ask]:
@@ -170,7 +173,8 @@ def asks_of(execution: str, state: ExecutionState) -> Iterator[Ask]:
         where = address_of(state, at)
         match task.wait:
             case ev.ApprovalRequested(_, prompt):
-                yield Ask(execution, "approval", where, prompt)
+                named = approvals.open_to(task.wait, task.notes)
+                yield Ask(execution, "approval", where, prompt, named[0] if named else "")
             case ev.SignalAwaited(_, name):
                 yield Ask(execution, "signal", where, name)
             case ev.AttemptLost(doubtful, _, reason):

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import raywf
-from raywf.cli.commands import act, draw, events, flow, look, machine, move, prove, run
+from raywf.cli.commands import act, draw, events, flow, look, machine, move, prove, run, talk
 from raywf.cli.commands.results import results
 from raywf.cli.commands.schedule import schedule
 from raywf.cli.exits import ExitCode, exit_code, one_line
@@ -28,7 +28,16 @@ app = typer.Typer(
 _PANELS = {
     "Run": (run.run, run.demo, draw.validate, draw.graph),
     "Test (no engine, no Ray)": (prove.chaos, move.replay),
-    "Look (no engine, no Ray)": (look.ls, look.show, look.why, look.history, look.watch, look.result),
+    "Look (no engine, no Ray)": (
+        look.ls,
+        look.show,
+        look.why,
+        look.history,
+        look.watch,
+        look.result,
+        talk.query,
+        talk.stream,
+    ),
     "Act (no engine, no Ray)": (
         act.approve,
         act.reject,

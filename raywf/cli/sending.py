@@ -95,8 +95,10 @@ def signal(place: Place, execution_id: str, name: str, payload: Any, id: str | N
 
 def decide(place: Place, execution_id: str, approved: bool, by: str | None, comment: str, task: str | None) -> None:
     async def work(commands: Commands) -> None:
-        await commands.decide(execution_id, approved, actor_name(by), comment, task)
         verb = "approved" if approved else "rejected"
+        if not await commands.decide(execution_id, approved, actor_name(by), comment, task):
+            say(f"{execution_id}: {actor_name(by)} has {verb} it before, so this does not count again")
+            return
         await _tell(commands, place, execution_id, f"{verb}{f' {task}' if task else ''} by {actor_name(by)}")
 
     with_commands(place, work)

@@ -87,10 +87,15 @@ def ask_commands(asks: tuple[Ask, ...] | list[Ask], place: Place) -> list[str]:
     for execution, several in approvals.items():
         for ask in several:
             which = ["--task", ask.task] if len(several) > 1 else []
-            commands.append(place.command("approve", execution, *which))
-        commands.append(place.command("reject", execution, *(["--task", several[0].task] if len(several) > 1 else [])))
+            commands.append(place.command("approve", execution, *which, *_as(ask)))
+        which = ["--task", several[0].task] if len(several) > 1 else []
+        commands.append(place.command("reject", execution, *which, *_as(several[0])))
     commands += [place.command("resolve", ask.execution, ask.task, "retry") for ask in asks if ask.kind == "doubt"]
     return commands + [place.command("signal", ask.execution, ask.text, "null") for ask in asks if ask.kind == "signal"]
+
+
+def _as(ask: Ask) -> list[str]:
+    return ["--by", ask.who] if ask.who else []
 
 
 def explained(found: Explanation) -> str:

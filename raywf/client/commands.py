@@ -8,6 +8,7 @@ import uuid
 from typing import Any
 
 from raywf.client.checks import check_text
+from raywf.client.permissions import may_answer
 from raywf.client.reading import Readings, open_approvals, open_doubts
 from raywf.core.ids import split_passes
 from raywf.core.state import CLOSED
@@ -80,8 +81,10 @@ class Commands:
         body = {"task": task, "outcome": outcome, "value": encoded, "comment": comment}
         await self.send(row, "resolve", body, None, by)
 
-    async def decide(self, execution_id: str, approved: bool, by: str, comment: str, task: str | None) -> None:
-        """Answer an approval. Raises ``InvalidInput`` when there is none, or more than one and no ``task``."""
+    async def decide(self, execution_id: str, approved: bool, by: str, comment: str, task: str | None) -> bool:
+        """Answer an approval. False: this person has given this answer before. Raises ``InvalidInput`` when there is none,
+        or more than one and no ``task``, or where the person has answered otherwise; ``PermissionDenied`` for a person
+        who is not asked."""
         verb = "approve" if approved else "reject"
         row = await self._open(execution_id, verb)
         state, _ = await self.readings.state(row)
@@ -96,8 +99,10 @@ class Commands:
             what = ", ".join(waiting) or row.waiting_for or "nothing from a person"
             raise InvalidInput(f"{which} {execution_id!r} is not waiting for an approval; it waits for {what}")
         task = task or waiting[0]
-        # One answer per approval: the first counts, whoever gives it, and a repeat is a no-op.
-        await self.send(row, verb, {"task": task, "comment": comment}, None, by)
+        if not may_answer(execution_id, state, task, by, approved):
+            return False
+        # The first answer of a person counts; the owner looks once more who may give it.
+        return await self.send(row, verb, {"task": task, "comment": comment}, None, by)
 
     async def _open(self, execution_id: str, what: str) -> ExecutionRow:
         row = await self.readings.row(execution_id)

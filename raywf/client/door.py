@@ -7,7 +7,7 @@ import atexit
 import builtins
 import threading
 import weakref
-from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ from raywf.client.handle import AsyncExecutionHandle
 from raywf.client.limits import LimitStatus
 from raywf.client.reading import ExecutionDescription, ExecutionSummary, HistoryEvent
 from raywf.client.schedules import ABSENT, Schedule, ScheduleDescription
+from raywf.client.streams import StreamItem
 from raywf.client.webhooks import Webhook
 from raywf.client.why import Explanation
 from raywf.config import shown
@@ -71,6 +72,22 @@ class _Loop:
         self._thread.join(timeout=5)
         if not self._thread.is_alive():
             self.loop.close()
+
+
+def _followed(loop: _Loop, items: AsyncIterator[T]) -> Iterator[T]:
+    """An async iterator of the engine's loop, item by item."""
+
+    async def following() -> tuple[bool, Any]:
+        try:
+            return True, await items.__anext__()
+        except StopAsyncIteration:
+            return False, None
+
+    while True:
+        more, value = loop.call(following())
+        if not more:
+            return
+        yield value
 
 
 class ExecutionHandle:
@@ -150,12 +167,26 @@ class ExecutionHandle:
         """Send a signal. With an ``id``, a repeat is a no-op."""
         self._loop.call(self._async.signal(name, payload, id))
 
-    def approve(self, by: str, comment: str = "", task: str | None = None) -> None:
-        """Approve what the execution waits for. ``task`` says which, where there are several."""
-        self._loop.call(self._async.approve(by, comment, task))
+    def query(self, path: str) -> Any:
+        """The recorded value at a path, of an open or a closed execution: ``input.user``, ``result``, or a task and the keys
+        inside its result, as in ``write.title``, ``score[3].value``, ``step@2``. Raises ``NotFound`` where there is none (yet),
+        ``InvalidInput`` for what is no path."""
+        return self._loop.call(self._async.query(path))
 
-    def reject(self, by: str, comment: str = "", task: str | None = None) -> None:
-        self._loop.call(self._async.reject(by, comment, task))
+    def stream(self, task: str | None = None, offset: int = 0, wait: bool = True) -> Iterator[StreamItem]:
+        """What ``task`` (or every task) emits, from item ``offset`` on, until it or the execution has ended; afterwards too.
+        ``wait=False``: what is there now. Raises ``NotFound``, ``InvalidInput``."""
+        return _followed(self._loop, self._async.stream(task, offset, wait))
+
+    def approve(self, by: str, comment: str = "", task: str | None = None) -> bool:
+        """Approve what the execution waits for. ``task`` says which, where there are several. False: ``by`` has approved it
+        before. Raises ``PermissionDenied`` for a person who is not asked, ``InvalidInput`` where nothing is asked or ``by``
+        has rejected it, ``ExecutionClosed``."""
+        return self._loop.call(self._async.approve(by, comment, task))
+
+    def reject(self, by: str, comment: str = "", task: str | None = None) -> bool:
+        """Reject it; as ``approve``."""
+        return self._loop.call(self._async.reject(by, comment, task))
 
 
 class WorkflowEngine:
@@ -228,19 +259,7 @@ class WorkflowEngine:
         return_exceptions: bool = False,
     ) -> Iterator[Any]:
         """The results of one execution per input, in order. Inputs are taken as results are, so they may be endless."""
-        results = self._async.map(wf, inputs, max_in_flight, return_exceptions).__aiter__()
-
-        async def following() -> tuple[bool, Any]:
-            try:
-                return True, await results.__anext__()
-            except StopAsyncIteration:
-                return False, None
-
-        while True:
-            more, value = self._loop.call(following())
-            if not more:
-                return
-            yield value
+        return _followed(self._loop, self._async.map(wf, inputs, max_in_flight, return_exceptions).__aiter__())
 
     def get(self, execution_id: str) -> ExecutionHandle:
         """The handle of an execution. Raises ``NotFound``."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from raywf.client.exporting import ExportedExecution
+from raywf.client.queries import query
 from raywf.client.reading import ExecutionDescription, HistoryEvent
+from raywf.client.streams import StreamItem, stream
 from raywf.client.why import Explanation
 
 if TYPE_CHECKING:
@@ -102,11 +105,27 @@ class AsyncExecutionHandle:
         await self._engine._commands().signal(self._id, name, payload, id)
         self._engine._poke(self._id)
 
-    async def approve(self, by: str, comment: str = "", task: str | None = None) -> None:
-        """Approve what the execution waits for. ``task`` says which, where there are several."""
-        await self._engine._commands().decide(self._id, True, by, comment, task)
-        self._engine._poke(self._id)
+    async def query(self, path: str) -> Any:
+        """The recorded value at a path, of an open or a closed execution: ``input.user``, ``result``, or a task and the keys
+        inside its result, as in ``write.title``, ``score[3].value``, ``step@2``. Raises ``NotFound`` where there is none (yet),
+        ``InvalidInput`` for what is no path."""
+        return await query(self._engine._readings(), self._id, path)
 
-    async def reject(self, by: str, comment: str = "", task: str | None = None) -> None:
-        await self._engine._commands().decide(self._id, False, by, comment, task)
+    def stream(self, task: str | None = None, offset: int = 0, wait: bool = True) -> AsyncIterator[StreamItem]:
+        """What ``task`` (or every task) emits, from item ``offset`` on, until it or the execution has ended; afterwards too.
+        ``wait=False``: what is there now. Raises ``NotFound``, ``InvalidInput``."""
+        return stream(self._engine._readings(), self._id, task, offset, wait)
+
+    async def approve(self, by: str, comment: str = "", task: str | None = None) -> bool:
+        """Approve what the execution waits for. ``task`` says which, where there are several. False: ``by`` has approved it
+        before. Raises ``PermissionDenied`` for a person who is not asked, ``InvalidInput`` where nothing is asked or ``by``
+        has rejected it, ``ExecutionClosed``."""
+        new = await self._engine._commands().decide(self._id, True, by, comment, task)
         self._engine._poke(self._id)
+        return new
+
+    async def reject(self, by: str, comment: str = "", task: str | None = None) -> bool:
+        """Reject it; as ``approve``."""
+        new = await self._engine._commands().decide(self._id, False, by, comment, task)
+        self._engine._poke(self._id)
+        return new

@@ -15,6 +15,7 @@ from pydantic_core import from_json
 from raywf.aggregation.evidence import Standing
 from raywf.client.checks import check_status
 from raywf.config import shown
+from raywf.core import approvals
 from raywf.core import events as ev
 from raywf.core.codec import from_record
 from raywf.core.execution import fold
@@ -368,8 +369,8 @@ def _waiting_for(task: TaskState) -> str | None:
     if task.status is not TaskStatus.WAITING:
         return None
     match task.wait:
-        case ev.ApprovalRequested(_, prompt):
-            return f"an approval: {prompt}"
+        case ev.ApprovalRequested() as asked:
+            return f"{approvals.words(asked, task.notes)}: {asked.prompt}"
         case ev.AttemptLost(_, _, reason):
             return f"a decision: nobody knows whether it happened ({reason})"
         case ev.SignalAwaited(_, name):

@@ -79,8 +79,9 @@ def to_record(event: ev.Event) -> Record:
             return "timer_fired", task, None, None
         case ev.SignalReceived(name, value, id_):
             return "signal_received", None, None, _dump(name=name, value=_text(value), id=id_)
-        case ev.ApprovalDecided(task, approved, comment, id_):
-            return "approval_decided", task, None, _dump(approved=approved, comment=comment, id=id_)
+        case ev.ApprovalDecided(task, approved, comment, id_, by):
+            named = {"by": by} if by else {}
+            return "approval_decided", task, None, _dump(approved=approved, comment=comment, id=id_, **named)
         case ev.CancelRequested(reason):
             return "cancel_requested", None, None, _dump(reason=reason)
         case ev.PauseRequested(reason, inherited):
@@ -101,12 +102,21 @@ def to_record(event: ev.Event) -> Record:
 
 
 def _approval_data(event: ev.ApprovalRequested) -> bytes:
+    asked: dict[str, Any] = {
+        "assignee": event.assignee,
+        "approvers": event.approvers,
+        "required": event.required,
+        "escalate_at": event.escalate_at,
+        "escalate_to": event.escalate_to,
+    }
+    usual: dict[str, Any] = {"assignee": "", "approvers": (), "required": 1, "escalate_at": None, "escalate_to": ()}
     return _dump(
         prompt=event.prompt,
         data=_text(event.data),
         due_at=event.due_at,
         on_reject=_text(event.on_reject),
         on_timeout=_text(event.on_timeout),
+        **{name: value for name, value in asked.items() if value != usual[name]},
     )
 
 
@@ -147,12 +157,24 @@ _READERS: dict[str, _Reader] = {
     "timer_started": lambda task, attempt, d: ev.TimerStarted(task, d["due_at"], d["value"].encode()),
     "signal_awaited": lambda task, attempt, d: ev.SignalAwaited(task, d["name"], d["due_at"], _bytes(d["default"])),
     "approval_requested": lambda task, attempt, d: ev.ApprovalRequested(
-        task, d["prompt"], d["data"].encode(), d["due_at"], _bytes(d["on_reject"]), _bytes(d["on_timeout"])
+        task,
+        d["prompt"],
+        d["data"].encode(),
+        d["due_at"],
+        _bytes(d["on_reject"]),
+        _bytes(d["on_timeout"]),
+        d.get("assignee", ""),
+        tuple(d.get("approvers", ())),
+        d.get("required", 1),
+        d.get("escalate_at"),
+        tuple(d.get("escalate_to", ())),
     ),
     "child_started": lambda task, attempt, d: ev.ChildStarted(task, d["child"]),
     "timer_fired": lambda task, attempt, d: ev.TimerFired(task),
     "signal_received": lambda task, attempt, d: ev.SignalReceived(d["name"], d["value"].encode(), d["id"]),
-    "approval_decided": lambda task, attempt, d: ev.ApprovalDecided(task, d["approved"], d["comment"], d["id"]),
+    "approval_decided": lambda task, attempt, d: ev.ApprovalDecided(
+        task, d["approved"], d["comment"], d["id"], d.get("by", "")
+    ),
     "cancel_requested": lambda task, attempt, d: ev.CancelRequested(d["reason"]),
     "pause_requested": lambda task, attempt, d: ev.PauseRequested(d["reason"], d["inherited"]),
     "resume_requested": lambda task, attempt, d: ev.ResumeRequested(),

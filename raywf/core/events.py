@@ -161,7 +161,11 @@ class SignalAwaited:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRequested:
-    """A task waits for a person. ``on_reject`` and ``on_timeout`` None: rejection and timeout fail the task."""
+    """A task waits for a person. ``on_reject`` and ``on_timeout`` None: rejection and timeout fail the task.
+
+    ``assignee`` and ``approvers`` may answer, anybody where nobody is named; ``required`` of them must approve. From
+    ``escalate_at`` on those in ``escalate_to`` are asked as well.
+    """
 
     task: str
     prompt: str
@@ -169,6 +173,11 @@ class ApprovalRequested:
     due_at: float | None = None
     on_reject: bytes | None = None
     on_timeout: bytes | None = None
+    assignee: str = ""
+    approvers: tuple[str, ...] = ()
+    required: int = 1
+    escalate_at: float | None = None
+    escalate_to: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,10 +204,13 @@ class SignalReceived:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalDecided:
+    """One person's answer. Empty ``by``: an older history, in which one answer decided."""
+
     task: str
     approved: bool
     comment: str
     id: str
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

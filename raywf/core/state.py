@@ -58,10 +58,13 @@ Wait: TypeAlias = (
 
 class Notes(NamedTuple):
     """What is known of a task that most tasks never say: the last ``progress`` of an attempt, and how many items its
-    stream has."""
+    stream has; of an approval, who has approved and who has rejected, and whether it was escalated."""
 
     progress: bytes | None = None
     emitted: int = 0
+    approved_by: tuple[str, ...] = ()
+    rejected_by: tuple[str, ...] = ()
+    escalated: bool = False
 
 
 NO_NOTES = Notes()

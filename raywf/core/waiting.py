@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from raywf.core import approvals
 from raywf.core import events as ev
 from raywf.core.ids import item_address
 from raywf.core.plan import Node, NodeKind
@@ -95,9 +96,13 @@ def _wait(where: str, task: TaskState) -> Reason:
         case ev.AttemptLost(_, _, reason):
             text = f"a decision about {where}, of which nobody knows whether it happened ({reason})"
             return Reason("doubt", text, where, "a person")
-        case ev.ApprovalRequested(_, prompt):
-            then = "" if task.due_at is None else (" (then it fails)" if task.wait.on_timeout is None else "")
-            return Reason("approval", f"an approval ({where}): {prompt}{then}", where, "a person", task.due_at)
+        case ev.ApprovalRequested() as asked:
+            then = "" if task.due_at is None else (" (then it fails)" if asked.on_timeout is None else "")
+            if approvals.escalates(asked, task.notes):
+                then = f" (then {' and '.join(asked.escalate_to)} will be asked)"
+            text = f"{approvals.words(asked, task.notes)} ({where}): {asked.prompt}{then}"
+            who = ", ".join(approvals.open_to(asked, task.notes)) or "a person"
+            return Reason("approval", text, where, who, task.due_at)
         case ev.SignalAwaited(_, name):
             then = "" if task.due_at is None else (" (then it fails)" if task.wait.default is None else "")
             return Reason("signal", f"a signal {name!r} ({where}){then}", where, name, task.due_at)

@@ -13,12 +13,13 @@ from raywf.definition.limits import check_input_paths, limits_data
 from raywf.definition.lines import did_you_mean
 from raywf.definition.names import FUNCTION, ID, MAX_DEPTH, MAX_WIDTH, NAME, RESERVED_PARAMETERS
 from raywf.definition.options import ON_LIMIT, check_merge, iterations, seconds, to_data
+from raywf.definition.panels import ASKED, check_order, panel_of
 from raywf.definition.starts import check_start
 from raywf.definition.triggers import check_triggers
 from raywf.errors import DefinitionError
 
 if TYPE_CHECKING:
-    from raywf.definition.model import Aggregate, Loop, TaskDefinition, WorkflowDefinition
+    from raywf.definition.model import Aggregate, Approval, Loop, TaskDefinition, WorkflowDefinition
 
 _KIND_FIELDS = ("function", "workflow", "when", "gather", "sleep", "signal", "approval", "loop", "aggregate")
 _EXTRAS = {
@@ -212,6 +213,21 @@ def _check_loop(id: str, loop: Loop, place: Place) -> None:
         )
 
 
+def _check_panel(id: str, approval: Approval, place: Place) -> None:
+    """Whom an approval names as constants; what it says by references is checked at run time."""
+    given = {name: getattr(approval, name) for name in ASKED}
+    known = frozenset(name for name, value in given.items() if not _refers(value))
+    try:
+        panel_of(given, known)
+        check_order(approval.escalate_after, approval.timeout)
+    except ValueError as error:
+        raise PlacedError((*place, "approval"), f"task {id!r}: {error}") from None
+
+
+def _refers(value: Any) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(each, dict) for each in value))
+
+
 def _check_wait(task: TaskDefinition, place: Place) -> None:
     """What a wait says as a constant; what it says by a reference is checked at run time."""
     durations: list[tuple[str, str, Any]] = []
@@ -226,8 +242,10 @@ def _check_wait(task: TaskDefinition, place: Place) -> None:
             )
     if task.approval is not None:
         durations.append(("approval", "timeout", task.approval.timeout))
+        durations.append(("approval", "escalate_after", task.approval.escalate_after))
+        _check_panel(task.id, task.approval, place)
     for kind, name, value in durations:
-        if isinstance(value, dict) or (value is None and name == "timeout"):
+        if isinstance(value, dict) or (value is None and name in ("timeout", "escalate_after")):
             continue
         try:
             seconds(f"task {task.id!r}: {name}", value, zero=name == "seconds")

@@ -12,6 +12,7 @@ from raywf.definition.functions import check_arity
 from raywf.definition.lines import did_you_mean
 from raywf.definition.options import ON_LIMIT, check_merge, iterations
 from raywf.definition.options import seconds as duration
+from raywf.definition.panels import ASKED, check_order, panel_of
 from raywf.definition.recording import holds_expression, record_condition
 from raywf.definition.references import Draft, Expression
 from raywf.definition.tracing import Trace, check_id, required
@@ -28,6 +29,7 @@ class _NotGiven:
         return "<not given>"
 
 
+_body = required  # one of the functions here has a parameter of that name
 NOT_GIVEN: Final[Any] = _NotGiven()
 """The default of arguments for which None is a value like any other."""
 
@@ -225,6 +227,11 @@ def approval(
     on_reject: Any = NOT_GIVEN,
     on_timeout: Any = NOT_GIVEN,
     *,
+    assignee: str | None = None,
+    approvers: Any = None,
+    required: int = 1,
+    escalate_after: float | timedelta | None = None,
+    escalate_to: Any = None,
     id: str | None = None,
 ) -> A: ...
 @overload
@@ -234,6 +241,11 @@ def approval(
     timeout: float | timedelta | None = None,
     on_reject: Any = NOT_GIVEN,
     on_timeout: Any = NOT_GIVEN,
+    assignee: str | None = None,
+    approvers: Any = None,
+    required: int = 1,
+    escalate_after: float | timedelta | None = None,
+    escalate_to: Any = None,
     id: str | None = None,
 ) -> Any: ...
 def approval(
@@ -243,11 +255,21 @@ def approval(
     on_reject: Any = NOT_GIVEN,
     on_timeout: Any = NOT_GIVEN,
     *,
+    assignee: str | None = None,
+    approvers: Any = None,
+    required: int = 1,
+    escalate_after: float | timedelta | None = None,
+    escalate_to: Any = None,
     id: str | None = None,
 ) -> Any:
-    """Asks a person. Gives ``data`` when approved; rejection and timeout give ``on_reject`` and ``on_timeout``, or fail
-    the task where these are not given."""
-    trace = required("raywf.approval")
+    """Asks persons. Gives ``data`` when approved; rejection and timeout give ``on_reject`` and ``on_timeout``, or fail the
+    task where these are not given.
+
+    Anybody may answer, or ``assignee`` and ``approvers`` only (names; references too); ``required`` of them must approve, and
+    it is rejected once too few are left who could. After ``escalate_after`` seconds ``escalate_to`` may answer as well.
+    Without ``timeout`` it waits for 30 days (RAYWF_APPROVAL_TIMEOUT).
+    """
+    trace = _body("raywf.approval")
     spec: dict[str, Any] = {"prompt": trace.record(prompt, "prompt of raywf.approval")}
     if data is not None:
         spec["data"] = trace.record(data, "data of raywf.approval")
@@ -256,6 +278,19 @@ def approval(
     for name, value in (("on_reject", on_reject), ("on_timeout", on_timeout)):
         if value is not NOT_GIVEN:
             spec[name] = trace.record(value, f"{name} of raywf.approval")
+    asked = {"assignee": assignee, "approvers": approvers, "required": required, "escalate_to": escalate_to}
+    if escalate_after is not None:
+        spec["escalate_after"] = _seconds(trace, "raywf.approval: escalate_after", escalate_after)
+    try:
+        known = frozenset(name for name in ASKED if not holds_expression(asked.get(name)))
+        panel_of({**asked, "escalate_after": escalate_after}, known)
+        check_order(spec.get("escalate_after"), spec.get("timeout"))
+    except ValueError as error:
+        raise trace.flaw(f"raywf.approval: {error}") from None
+    for name, value in asked.items():
+        if name not in known or (value is not None and value != (1 if name == "required" else None)):
+            alone = name in ("approvers", "escalate_to") and isinstance(value, str)
+            spec[name] = trace.record([value] if alone else value, f"{name} of raywf.approval")
     return trace.reference(trace.add("approval", {"approval": spec}, _given_id("raywf.approval", id)))
 
 

@@ -96,6 +96,11 @@ class Approval(_Data):
     timeout: Any = None
     on_reject: Any = None
     on_timeout: Any = None
+    assignee: Any = None
+    approvers: Any = None
+    required: Any = 1
+    escalate_after: Any = None
+    escalate_to: Any = None
 
 
 class Loop(_Data):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from raywf.core.bindings import INPUT, Binding
 from raywf.definition.expressions import Place, PlacedError, Resolve, read_condition, read_value
 from raywf.definition.lines import did_you_mean
+from raywf.definition.panels import ASKED
 
 if TYPE_CHECKING:
     from raywf.definition.model import TaskDefinition, WorkflowDefinition
@@ -111,4 +112,5 @@ def _approval_fields(task: TaskDefinition) -> list[tuple[str, Any, Place]]:
     assert approval is not None
     names = ["prompt", "data", "timeout"]
     names += [name for name in ("on_reject", "on_timeout") if name in approval.model_fields_set]
+    names += [name for name in ASKED if approval._says(name)]
     return [(name, getattr(approval, name), ("approval", name)) for name in names]

@@ -195,7 +195,9 @@ class ChunkDispatcher:
             function=kind.function,
             timeout=kind.options.timeout,
             non_retryable=kind.options.retry.non_retryable,
-            items=[Item(call.args, call.kwargs, call.context, *call.notes) for call in calls],
+            items=[
+                Item(call.args, call.kwargs, call.context, call.notes.progress, call.notes.emitted) for call in calls
+            ],
             spool=spool_path(self.owner, flight.number),
             blob_root=self.blob_root,
             blob_mark=self.blob_mark,

@@ -15,6 +15,7 @@ from raywf.core.failures import Failure
 from raywf.core.plan import Node, NodeKind
 from raywf.core.state import ExecutionState, address_of, result_bytes
 from raywf.definition import values
+from raywf.definition.panels import ASKED, check_order, panel_of
 from raywf.errors import InvalidInput, LoopLimit, RaywfError
 from raywf.runtime.code import Code
 from raywf.runtime.data import Blobs, spill
@@ -61,7 +62,14 @@ def _user_frames(error: BaseException) -> Any:
 class Evaluator:
     """Evaluates bindings against the state of one execution at a time."""
 
-    def __init__(self, code: Code, blobs: Blobs | None, max_iterations: int = MAX_ITERATIONS) -> None:
+    def __init__(
+        self,
+        code: Code,
+        blobs: Blobs | None,
+        max_iterations: int = MAX_ITERATIONS,
+        approval_timeout: float = float("inf"),
+    ) -> None:
+        self.approval_timeout = approval_timeout
         self.code = code
         self.blobs = blobs
         self.max_iterations = max_iterations
@@ -169,13 +177,27 @@ class Evaluator:
 
     def _approval(self, state: ExecutionState, node: Node, now: float) -> ev.Event:
         given = dict(node.kwargs)
+        try:
+            panel = panel_of({name: self.value(state, given[name]) for name in ASKED if name in given})
+            after = None if panel.escalate_after is None else _seconds(panel.escalate_after, "escalate_after")
+            due_at = self._due(state, given.get("timeout"), now)
+            if due_at is None and self.approval_timeout < float("inf"):
+                due_at = now + self.approval_timeout
+            check_order(after, None if due_at is None else due_at - now)
+        except ValueError as error:
+            raise InvalidInput(f"approval {node.id}: {error}") from None
         return ev.ApprovalRequested(
             address_of(state, node.index),
             str(self.value(state, given["prompt"])),
             self.encoded(state, given["data"]),
-            self._due(state, given.get("timeout"), now),
+            due_at,
             self._given(state, given.get("on_reject")),
             self._given(state, given.get("on_timeout")),
+            panel.assignee,
+            panel.approvers,
+            panel.required,
+            None if after is None else now + after,
+            panel.escalate_to,
         )
 
     def _given(self, state: ExecutionState, binding: Binding | None) -> bytes | None:

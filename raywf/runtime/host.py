@@ -473,7 +473,7 @@ class Host:
 
     def decide_approval(self, live: Live, task: str, approved: bool, comment: str, id_: str, by: str | None) -> None:
         if id_ not in live.state.seen:
-            self.turn(live, ev.ApprovalDecided(task, approved, comment, id_), by)
+            self.turn(live, ev.ApprovalDecided(task, approved, comment, id_, by or ""), by)
 
     def resolve(
         self, live: Live, task: str, outcome: str, value: bytes | None, comment: str, id_: str, by: str | None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from raywf.core import approvals, snapshot
 from raywf.core import events as ev
-from raywf.core import snapshot
 from raywf.core.execution import initial, step
 from raywf.core.plan import Plan
 from raywf.core.state import ExecutionState, ExecutionStatus, TaskStatus, address_of
@@ -130,8 +130,8 @@ def words(live: Live) -> str | None:
         if task.status.value != "waiting" and not doubts:
             continue
         match task.wait:
-            case ev.ApprovalRequested(_, prompt):
-                parts.append(f"an approval ({node.id}): {prompt}")
+            case ev.ApprovalRequested() as asked:
+                parts.append(f"{approvals.words(asked, task.notes)} ({node.id}): {asked.prompt}")
             case ev.SignalAwaited(_, name):
                 parts.append(f"a signal {name!r}")
             case ev.TimerStarted():

@@ -88,7 +88,7 @@ class Owner:
             on_trouble=self._trouble,
             on_refused=self._note_refused,
         )
-        evaluator = Evaluator(parts.code, parts.blobs, parts.settings.max_iterations)
+        evaluator = Evaluator(parts.code, parts.blobs, parts.settings.max_iterations, parts.settings.approval_timeout_s)
         self.host = Host(
             commits=self.commits,
             evaluator=evaluator,

@@ -21,10 +21,12 @@ import itertools
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Any, Protocol, cast
 
 from raywf.client.reading import Readings, open_approvals, open_doubts
 from raywf.config import Settings
+from raywf.core.approvals import answerer
 from raywf.core.ids import SHARDS
 from raywf.definition.values import encode
 from raywf.definition.workflows import Workflow
@@ -174,7 +176,9 @@ class Lives:
             commit_buffer=_Noticing,
             clock=clock,
             entropy=SystemEntropy(scene.seed + self.deaths),
-            settings=replace(Settings.from_env(os.environ, f"memory://{self.name}"), lease_s=_PATIENCE_S),
+            settings=replace(
+                Settings.from_env(os.environ, f"memory://{self.name}"), lease_s=_PATIENCE_S, approval_timeout_s=inf
+            ),
             blobs=self.blobs,
             threads=InlineThreads(loop),
             telemetry=Telemetry(),
@@ -220,8 +224,8 @@ class Lives:
         host, approve, decide = owner.host, self.scene.approve, self.scene.decide
         for each in list(host.open.values()):
             while approve is not None and (waiting := open_approvals(each.state)):
-                id_ = f"answer-{each.id}-{waiting[0]}"
-                host.decide_approval(each, waiting[0], approve, "", id_, "testing")
+                by = answerer(each.state, waiting[0])
+                host.decide_approval(each, waiting[0], approve, "", f"answer-{each.id}-{waiting[0]}-{by}", by)
             for task in open_doubts(each.state) if decide is not None else ():
                 assert decide is not None
                 outcome, value = decide(f"{each.id}/{task}")

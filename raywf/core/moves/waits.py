@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from raywf.core.approvals import askable, decision, escalates, words
 from raywf.core.events import (
     ApprovalDecided,
     ApprovalRequested,
@@ -17,7 +18,7 @@ from raywf.core.events import (
 from raywf.core.failures import Failure
 from raywf.core.moves.draft import Draft, IllegalTransition
 from raywf.core.moves.tasks import attempt_ended, fail, in_doubt, settled
-from raywf.core.state import TaskState, TaskStatus
+from raywf.core.state import NO_NOTES, TaskState, TaskStatus
 
 
 def wait(draft: Draft, event: TimerStarted | SignalAwaited | ApprovalRequested) -> None:
@@ -33,7 +34,10 @@ def wait(draft: Draft, event: TimerStarted | SignalAwaited | ApprovalRequested) 
                 return
     draft.active -= 1
     draft.waiting += 1
-    draft.tasks[task] = current._replace(status=TaskStatus.WAITING, due_at=event.due_at, wait=event)
+    due_at = event.due_at
+    if isinstance(event, ApprovalRequested) and event.escalate_at is not None:
+        due_at = event.escalate_at
+    draft.tasks[task] = current._replace(status=TaskStatus.WAITING, due_at=due_at, wait=event)
     draft.touched.append((task, None))
 
 
@@ -51,8 +55,13 @@ def timer_fired(draft: Draft, address: str, event: Event) -> None:
             _wait_ended(draft, task, value)
         case SignalAwaited(_, name, _, default):
             _timed_out(draft, task, current, address, default, f"no signal {name!r} came in time")
-        case ApprovalRequested(_, prompt, _, _, _, on_timeout):
-            _timed_out(draft, task, current, address, on_timeout, f"nobody answered in time: {prompt}")
+        case ApprovalRequested() as asked:
+            if escalates(asked, current.notes):
+                notes = (current.notes or NO_NOTES)._replace(escalated=True)
+                draft.tasks[task] = current._replace(due_at=asked.due_at, notes=notes)
+                draft.touched.append((task, None))
+            else:
+                _timed_out(draft, task, current, address, asked.on_timeout, _unanswered(asked, current))
         case AttemptLost():
             raise IllegalTransition(
                 f"task {address!r} is in doubt, and no time resolves that: it takes no {event!r:.200}"
@@ -61,6 +70,13 @@ def timer_fired(draft: Draft, address: str, event: Event) -> None:
             ready = current._replace(status=TaskStatus.READY, attempt=current.attempt + 1, due_at=None)
             draft.put(task, item, ready)
             draft.touched.append((task, item))
+
+
+def _unanswered(asked: ApprovalRequested, current: TaskState) -> str:
+    notes = current.notes or NO_NOTES
+    named = askable(asked, notes) or asked.required > 1 or notes.escalated
+    said = "not enough answers came in time" if notes.approved_by else "nobody answered in time"
+    return f"{said}: {asked.prompt}" + (f" (it waited for {words(asked, notes)})" if named else "")
 
 
 def _timed_out(draft: Draft, task: int, current: TaskState, address: str, value: bytes | None, message: str) -> None:
@@ -133,12 +149,25 @@ def approval_decided(draft: Draft, event: ApprovalDecided) -> None:
     draft.changes["seen"] = draft.state.seen | {event.id}
     if current.status is not TaskStatus.WAITING:
         return
+    asked, notes = current.wait, current.notes or NO_NOTES
+    may, answered = askable(asked, notes), notes.approved_by + notes.rejected_by
+    if (may and event.by not in may) or (event.by and event.by in answered):
+        return  # the wrong person, or the same one again: nothing is changed by it
     if event.approved:
-        _wait_ended(draft, task, current.wait.data)
-    elif current.wait.on_reject is not None:
-        _wait_ended(draft, task, current.wait.on_reject)
+        notes = notes._replace(approved_by=(*notes.approved_by, event.by))
+    else:
+        notes = notes._replace(rejected_by=(*notes.rejected_by, event.by))
+    decided = decision(asked, notes)
+    if asked.required > 1 or may:
+        current = draft.tasks[task] = current._replace(notes=notes)
+    if decided is None:
+        return
+    if decided:
+        _wait_ended(draft, task, asked.data)
+    elif asked.on_reject is not None:
+        _wait_ended(draft, task, asked.on_reject)
     else:
         comment = f": {event.comment}" if event.comment else ""
-        message = f"{current.wait.prompt} was rejected{comment}"
+        message = f"{asked.prompt} was rejected{comment}"
         failure = Failure("ApprovalRejected", message, attempt=current.attempt, retryable=False)
         fail(draft, task, None, current, event.task, failure)

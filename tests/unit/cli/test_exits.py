@@ -29,7 +29,7 @@ CODES: dict[str, int] = {
     "RateLimited": 1,
     "ProviderError": 1,
     "ValidationFailed": 1,
-    "PermissionDenied": 1,
+    "PermissionDenied": 2,
     "LeaseLost": 1,
     "DefinitionError": 2,
     "InvalidInput": 2,

@@ -29,6 +29,7 @@ FIELDS: dict[Any, st.SearchStrategy[Any]] = {
     float: st.floats(0, 4e9),
     float | None: st.none() | st.floats(0, 4e9),
     bool: st.booleans(),
+    tuple[str, ...]: st.lists(TEXT, max_size=3).map(tuple),
     tuple[bytes, ...]: st.lists(
         VALUES.map(lambda data: json.dumps(json.loads(data), separators=(",", ":"), ensure_ascii=False).encode()),
         max_size=3,
@@ -60,6 +61,7 @@ def test_each_kind_of_event_has_a_kind_of_record_of_its_own() -> None:
         str: "a",
         bytes: b"1",
         tuple[bytes, ...]: (b"1",),
+        tuple[str, ...]: ("a",),
         int: 1,
         float: 1.0,
         bool: True,
