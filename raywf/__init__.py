@@ -26,6 +26,7 @@ _HOME = {
     "aggregate": "raywf.definition.flow",
     "sleep": "raywf.definition.flow",
     "wait_signal": "raywf.definition.flow",
+    "wait_update": "raywf.definition.flow",
     "approval": "raywf.definition.flow",
     "continuation": "raywf.definition.continuation",
     "on_cron": "raywf.definition.schedules",
@@ -77,7 +78,7 @@ if TYPE_CHECKING:
     from raywf.definition.context import current
     from raywf.definition.continuation import continuation
     from raywf.definition.events import on_event
-    from raywf.definition.flow import aggregate, approval, gather, loop, sleep, wait_signal, when
+    from raywf.definition.flow import aggregate, approval, gather, loop, sleep, wait_signal, wait_update, when
     from raywf.definition.limits import Limit, Rate
     from raywf.definition.model import WorkflowDefinition
     from raywf.definition.options import Retry
@@ -179,6 +180,7 @@ __all__ = [
     "sleep",
     "task",
     "wait_signal",
+    "wait_update",
     "when",
     "workflow",
 ]

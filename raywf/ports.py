@@ -96,7 +96,8 @@ class DefinitionRow(NamedTuple):
 class InboxRow(NamedTuple):
     """A command to an execution, in order of ``id``. ``command_id`` makes a repeat a no-op.
 
-    ``kind`` is ``signal``, ``approve``, ``reject``, ``resolve``, ``pause``, ``resume`` or ``cancel``; ``body`` is a JSON object.
+    ``kind`` is ``signal``, ``approve``, ``reject``, ``resolve``, ``pause``, ``resume``, ``update`` or ``cancel``;
+    ``body`` is a JSON object.
     ``schedules`` and ``backfill`` are for the owner itself, and ``execution`` is then a schedule; ``start`` starts the execution
     (``runtime.triggers``).
     ``adopt`` says that the execution was imported beside its owner (``runtime.adopting``).

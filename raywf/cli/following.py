@@ -143,7 +143,7 @@ def wait_text(event: ev.ApprovalRequested | ev.SignalAwaited | ev.TimerStarted |
         case ev.ApprovalRequested() as asked:
             return f"for {approvals.words(asked, None)}: {asked.prompt}"
         case ev.SignalAwaited(_, name):
-            return f"for signal {name!r}"
+            return f"for {'update' if event.update else 'signal'} {name!r}"
         case ev.TimerStarted(_, due_at):
             return f"until {instant(due_at).isoformat()}"
         case ev.ApprovalDecided(_, approved, comment, _, by):
@@ -151,7 +151,7 @@ def wait_text(event: ev.ApprovalRequested | ev.SignalAwaited | ev.TimerStarted |
 
 
 class Ask(NamedTuple):
-    """Something that only the world outside can give: ``kind`` is ``approval``, ``signal`` or ``doubt``. ``who`` is asked
+    """Something that only the world outside can give: ``kind`` is ``approval``, ``signal``, ``update`` or ``doubt``. ``who`` is asked
     first, where somebody is named."""
 
     execution: str
@@ -176,7 +176,7 @@ def asks_of(execution: str, state: ExecutionState) -> Iterator[Ask]:
                 named = approvals.open_to(task.wait, task.notes)
                 yield Ask(execution, "approval", where, prompt, named[0] if named else "")
             case ev.SignalAwaited(_, name):
-                yield Ask(execution, "signal", where, name)
+                yield Ask(execution, "update" if task.wait.update else "signal", where, name)
             case ev.AttemptLost(doubtful, _, reason):
                 yield Ask(execution, "doubt", doubtful, reason)
             case _:

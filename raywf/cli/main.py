@@ -42,6 +42,7 @@ _PANELS = {
         act.approve,
         act.reject,
         act.signal,
+        talk.update,
         act.resolve,
         act.pause,
         act.resume,

@@ -17,7 +17,7 @@ async def left_to_persons(readings: Readings, execution_id: str, state: Executio
     if state.closed is not None or not state.started or state.closing is not None:
         return []
     asks = list(asks_of(execution_id, state))
-    if any(ask.kind == "signal" for ask in asks) or len(asks) != state.waiting:
+    if any(ask.kind in ("signal", "update") for ask in asks) or len(asks) != state.waiting:
         return []  # a signal, or time, may come first
     if state.status is ExecutionStatus.WAITING:
         return asks

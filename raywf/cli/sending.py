@@ -12,6 +12,7 @@ from raywf.cli.showing import takers_of
 from raywf.client import rerunning
 from raywf.client.commands import Commands
 from raywf.client.reading import Readings
+from raywf.client.updates import answer
 from raywf.core.state import CLOSED
 from raywf.journal.factory import open_inbox
 
@@ -91,6 +92,16 @@ def signal(place: Place, execution_id: str, name: str, payload: Any, id: str | N
             say(f"{execution_id}: a signal with the id {id!r} was sent before, so this one does not count again")
 
     with_commands(place, work)
+
+
+def update(
+    place: Place, execution_id: str, name: str, payload: Any, timeout: float, id: str | None, by: str | None
+) -> Any:
+    async def work(commands: Commands) -> Any:
+        sent = await commands.update(execution_id, name, payload, id, actor_name(by))
+        return await answer(commands.readings, execution_id, name, sent, timeout)
+
+    return with_commands(place, work)
 
 
 def decide(place: Place, execution_id: str, approved: bool, by: str | None, comment: str, task: str | None) -> None:

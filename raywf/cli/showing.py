@@ -91,7 +91,8 @@ def ask_commands(asks: tuple[Ask, ...] | list[Ask], place: Place) -> list[str]:
         which = ["--task", several[0].task] if len(several) > 1 else []
         commands.append(place.command("reject", execution, *which, *_as(several[0])))
     commands += [place.command("resolve", ask.execution, ask.task, "retry") for ask in asks if ask.kind == "doubt"]
-    return commands + [place.command("signal", ask.execution, ask.text, "null") for ask in asks if ask.kind == "signal"]
+    sent = ("signal", "update")
+    return commands + [place.command(ask.kind, ask.execution, ask.text, "null") for ask in asks if ask.kind in sent]
 
 
 def _as(ask: Ask) -> list[str]:

@@ -15,6 +15,7 @@ from raywf.core.state import CLOSED
 from raywf.definition import values
 from raywf.definition.lines import did_you_mean
 from raywf.definition.signals import check_signal
+from raywf.definition.updates import updates_of
 from raywf.errors import ExecutionClosed, InvalidInput
 from raywf.journal.factory import ReadingInbox, open_inbox
 from raywf.ports import ExecutionRow, InboxRow
@@ -44,6 +45,28 @@ class Commands:
         check_signal(await self.readings.definition(row.definition), name, payload)
         body = {"name": name, "value": values.encode(payload).decode()}
         return await self.send(row, "signal", body, id, by)
+
+    async def update(
+        self, execution_id: str, name: str, payload: Any = None, id: str | None = None, by: str | None = None
+    ) -> str:
+        """Send an update; returns the id under which its answer is found. Raises ``NotFound``, ``ExecutionClosed``,
+        ``InvalidInput``."""
+        id_ = id or uuid.uuid4().hex
+        row = await self.readings.row(execution_id)
+        definition = await self.readings.definition(row.definition)
+        known = [task.signal.name for task in updates_of(definition) if task.signal is not None]
+        if name not in known:
+            there = f"it takes {', '.join(known)}" if known else "its workflow has no raywf.wait_update"
+            raise InvalidInput(
+                f"execution {execution_id!r} takes no update {name!r}: {there}.{did_you_mean(name, known)}"
+            )
+        if row.status in CLOSED:
+            if id is not None:
+                return id_  # sent before, perhaps: its answer is on record
+            raise ExecutionClosed(f"execution {execution_id!r} is {row.status}: it takes no update {name!r}")
+        check_signal(definition, name, payload, update=True)
+        await self.send(row, "update", {"name": name, "value": values.encode(payload).decode()}, id_, by)
+        return id_
 
     async def cancel(self, execution_id: str, reason: str = "", by: str | None = None) -> bool:
         """Ask an execution to end. A no-op, and False, on one that has ended or is taking back what it did."""

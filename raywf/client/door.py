@@ -167,6 +167,13 @@ class ExecutionHandle:
         """Send a signal. With an ``id``, a repeat is a no-op."""
         self._loop.call(self._async.signal(name, payload, id))
 
+    def update(self, name: str, payload: Any = None, timeout: float | None = None, id: str | None = None) -> Any:
+        """Send an update, and wait for its answer: what the task that ``raywf.wait_update`` names gave, or None where the
+        workflow only takes it. With an ``id`` a repeat counts once and gets the same answer. Raises ``InvalidInput`` when the
+        validator refuses it, ``ResultTimeout`` after ``timeout`` seconds, ``ExecutionClosed``, and what ``result`` raises
+        where the execution ends without an answer."""
+        return self._loop.call(self._async.update(name, payload, timeout, id))
+
     def query(self, path: str) -> Any:
         """The recorded value at a path, of an open or a closed execution: ``input.user``, ``result``, or a task and the keys
         inside its result, as in ``write.title``, ``score[3].value``, ``step@2``. Raises ``NotFound`` where there is none (yet),

@@ -9,6 +9,7 @@ from raywf.client.exporting import ExportedExecution
 from raywf.client.queries import query
 from raywf.client.reading import ExecutionDescription, HistoryEvent
 from raywf.client.streams import StreamItem, stream
+from raywf.client.updates import answer
 from raywf.client.why import Explanation
 
 if TYPE_CHECKING:
@@ -104,6 +105,15 @@ class AsyncExecutionHandle:
         """Send a signal. With an ``id``, a repeat is a no-op."""
         await self._engine._commands().signal(self._id, name, payload, id)
         self._engine._poke(self._id)
+
+    async def update(self, name: str, payload: Any = None, timeout: float | None = None, id: str | None = None) -> Any:
+        """Send an update, and wait for its answer: what the task that ``raywf.wait_update`` names gave, or None where the
+        workflow only takes it. With an ``id`` a repeat counts once and gets the same answer. Raises ``InvalidInput`` when the
+        validator refuses it, ``ResultTimeout`` after ``timeout`` seconds, ``ExecutionClosed``, and what ``result`` raises
+        where the execution ends without an answer."""
+        sent = await self._engine._commands().update(self._id, name, payload, id)
+        self._engine._poke(self._id)
+        return await answer(self._engine._readings(), self._id, name, sent, timeout)
 
     async def query(self, path: str) -> Any:
         """The recorded value at a path, of an open or a closed execution: ``input.user``, ``result``, or a task and the keys

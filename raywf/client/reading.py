@@ -374,7 +374,7 @@ def _waiting_for(task: TaskState) -> str | None:
         case ev.AttemptLost(_, _, reason):
             return f"a decision: nobody knows whether it happened ({reason})"
         case ev.SignalAwaited(_, name):
-            return f"a signal {name!r}"
+            return f"{'an update' if task.wait.update else 'a signal'} {name!r}"
         case ev.TimerStarted(_, due_at):
             return f"time, until {instant(due_at).isoformat()}"
         case _:

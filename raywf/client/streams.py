@@ -45,19 +45,23 @@ async def stream(
         if name not in known:
             raise NotFound(f"execution {execution_id!r} has no task {task!r}.{did_you_mean(name, known)}")
     seq = number = 0
+    seen: dict[str, int] = {}
     while True:
         rows = await readings.reader.history(row.key, seq, _ROWS)
         over = False
         for each in rows:
-            seq, over = each.seq, over or _is_end(each, task)
+            seq, over = each.seq, _is_end(each, task) or (over and each.kind != "execution_retried")
             if each.kind != "items_emitted" or not _is_of(each, task):
                 continue
             event = from_record(*each[4:])
             assert isinstance(event, ItemsEmitted)
-            for value in event.items:
+            there = seen.get(event.task, 0)
+            # After a retry of the execution a task may begin its stream again: a number that is taken stays as it is.
+            for value in event.items[max(0, there - event.first) :]:
                 if number >= offset:
                     yield StreamItem(number, readings.decode(value), event.task, event.attempt, instant(each.at))
                 number += 1
+            seen[event.task] = max(there, event.first + len(event.items))
         if over or (not wait and len(rows) < _ROWS):
             return
         if len(rows) < _ROWS:

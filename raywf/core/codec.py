@@ -69,16 +69,18 @@ def to_record(event: ev.Event) -> Record:
             return "pass_started", task, None, _dump(number=number, value=_text(value))
         case ev.TimerStarted(task, due_at, value):
             return "timer_started", task, None, _dump(due_at=due_at, value=_text(value))
-        case ev.SignalAwaited(task, name, due, default):
-            return "signal_awaited", task, None, _dump(name=name, due_at=due, default=_text(default))
+        case ev.SignalAwaited(task, name, due, default, update):
+            return "signal_awaited", task, None, _dump(name=name, due_at=due, default=_text(default), **_update(update))
         case ev.ApprovalRequested():
             return "approval_requested", event.task, None, _approval_data(event)
         case ev.ChildStarted(task, child):
             return "child_started", task, None, _dump(child=child)
         case ev.TimerFired(task):
             return "timer_fired", task, None, None
-        case ev.SignalReceived(name, value, id_):
-            return "signal_received", None, None, _dump(name=name, value=_text(value), id=id_)
+        case ev.SignalReceived(name, value, id_, update):
+            return "signal_received", None, None, _dump(name=name, value=_text(value), id=id_, **_update(update))
+        case ev.UpdateRefused(name, id_, failure):
+            return "update_refused", None, None, _dump(name=name, id=id_, failure=failure.to_data())
         case ev.ApprovalDecided(task, approved, comment, id_, by):
             named = {"by": by} if by else {}
             return "approval_decided", task, None, _dump(approved=approved, comment=comment, id=id_, **named)
@@ -99,6 +101,10 @@ def to_record(event: ev.Event) -> Record:
             return "execution_failed", task, None, _dump(failure=failure.to_data())
         case ev.ExecutionCancelled(reason):
             return "execution_cancelled", None, None, _dump(reason=reason)
+
+
+def _update(update: bool) -> dict[str, Any]:
+    return {"update": True} if update else {}
 
 
 def _approval_data(event: ev.ApprovalRequested) -> bytes:
@@ -155,7 +161,9 @@ _READERS: dict[str, _Reader] = {
     "branch_taken": lambda task, attempt, d: ev.BranchTaken(task, d["side"]),
     "pass_started": lambda task, attempt, d: ev.PassStarted(task, d["number"], d["value"].encode()),
     "timer_started": lambda task, attempt, d: ev.TimerStarted(task, d["due_at"], d["value"].encode()),
-    "signal_awaited": lambda task, attempt, d: ev.SignalAwaited(task, d["name"], d["due_at"], _bytes(d["default"])),
+    "signal_awaited": lambda task, attempt, d: ev.SignalAwaited(
+        task, d["name"], d["due_at"], _bytes(d["default"]), d.get("update", False)
+    ),
     "approval_requested": lambda task, attempt, d: ev.ApprovalRequested(
         task,
         d["prompt"],
@@ -171,7 +179,10 @@ _READERS: dict[str, _Reader] = {
     ),
     "child_started": lambda task, attempt, d: ev.ChildStarted(task, d["child"]),
     "timer_fired": lambda task, attempt, d: ev.TimerFired(task),
-    "signal_received": lambda task, attempt, d: ev.SignalReceived(d["name"], d["value"].encode(), d["id"]),
+    "signal_received": lambda task, attempt, d: ev.SignalReceived(
+        d["name"], d["value"].encode(), d["id"], d.get("update", False)
+    ),
+    "update_refused": lambda task, attempt, d: ev.UpdateRefused(d["name"], d["id"], Failure.from_data(d["failure"])),
     "approval_decided": lambda task, attempt, d: ev.ApprovalDecided(
         task, d["approved"], d["comment"], d["id"], d.get("by", "")
     ),

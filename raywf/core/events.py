@@ -151,12 +151,14 @@ class TimerStarted:
 
 @dataclass(frozen=True, slots=True)
 class SignalAwaited:
-    """A task waits for the next signal ``name``. ``default`` None: the timeout fails the task."""
+    """A task waits for the next signal ``name``; with ``update`` for the next update of that name. ``default`` None: the
+    timeout fails the task."""
 
     task: str
     name: str
     due_at: float | None = None
     default: bytes | None = None
+    update: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,11 +197,21 @@ class TimerFired:
 
 @dataclass(frozen=True, slots=True)
 class SignalReceived:
-    """``id`` makes a repeat a no-op."""
+    """``id`` makes a repeat a no-op. ``update``: it was an update, and its validator has accepted it."""
 
     name: str
     value: bytes
     id: str
+    update: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateRefused:
+    """An update was not accepted; its payload is not kept."""
+
+    name: str
+    id: str
+    failure: Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +304,7 @@ Event: TypeAlias = (
     | ChildStarted
     | TimerFired
     | SignalReceived
+    | UpdateRefused
     | ApprovalDecided
     | CancelRequested
     | PauseRequested

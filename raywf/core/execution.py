@@ -66,6 +66,7 @@ from raywf.core.events import (
     TaskContinued,
     TimerFired,
     TimerStarted,
+    UpdateRefused,
 )
 from raywf.core.failures import Failure
 from raywf.core.moves.again import forked, retried
@@ -75,7 +76,7 @@ from raywf.core.moves.draft import Draft, IllegalTransition
 from raywf.core.moves.shortcut import completed
 from raywf.core.moves.tasks import attempt_ended, attempt_failed, attempt_lost, make_ready
 from raywf.core.moves.undoing import undo_next
-from raywf.core.moves.voices import items_emitted, progress_made
+from raywf.core.moves.voices import said
 from raywf.core.moves.waits import approval_decided, doubt_resolved, resumed, signal_received, timer_fired, wait
 from raywf.core.owed import OPEN, effects_of, must_close, task_at
 from raywf.core.plan import Plan
@@ -210,10 +211,8 @@ def _apply(draft: Draft, event: Event) -> None:
             attempt_lost(draft, event)
         case AttemptCancelled(address, attempt):
             cancel(draft, *draft.current(address, attempt, event))
-        case ProgressMade():
-            progress_made(draft, event)
-        case ItemsEmitted():
-            items_emitted(draft, event)
+        case ProgressMade() | ItemsEmitted():
+            said(draft, event)
         case MapStarted(address, width):
             map_started(draft, address, width, event)
         case BranchTaken(address, side):
@@ -227,7 +226,7 @@ def _apply(draft: Draft, event: Event) -> None:
             draft.put(task, item, current._replace(status=TaskStatus.RUNNING, wait=event))
         case TimerFired(address):
             timer_fired(draft, address, event)
-        case SignalReceived():
+        case SignalReceived() | UpdateRefused():
             signal_received(draft, event)
         case ApprovalDecided():
             approval_decided(draft, event)
@@ -241,11 +240,8 @@ def _apply(draft: Draft, event: Event) -> None:
         case CancelRequested(reason):
             draft.changes["pause"] = None
             begin_closing(draft, Closing(ExecutionStatus.CANCELLED, reason=reason))
-        case DeadlineExceeded(deadline):
-            message = f"the deadline (epoch second {deadline:.3f}) passed before the execution ended"
-            begin_closing(draft, Closing(ExecutionStatus.FAILED, None, Failure("DeadlineExceeded", message)))
-        case ResultFailed(failure):
-            begin_closing(draft, Closing(ExecutionStatus.FAILED, None, failure))
+        case DeadlineExceeded() | ResultFailed():
+            begin_closing(draft, Closing(ExecutionStatus.FAILED, None, _failure_of(event)))
         case ExecutionFailed():
             close(draft, ExecutionStatus.FAILED, None)
             draft.closing = Closing(ExecutionStatus.FAILED, event.task, event.failure)
@@ -254,6 +250,13 @@ def _apply(draft: Draft, event: Event) -> None:
             draft.closing = Closing(ExecutionStatus.CANCELLED, reason=reason)
         case _:
             assert_never(event)
+
+
+def _failure_of(event: DeadlineExceeded | ResultFailed) -> Failure:
+    if isinstance(event, ResultFailed):
+        return event.failure
+    message = f"the deadline (epoch second {event.deadline:.3f}) passed before the execution ended"
+    return Failure("DeadlineExceeded", message)
 
 
 def _start(draft: Draft, input_: bytes) -> None:

@@ -90,6 +90,8 @@ class Node:
 
     A compensation is a node too, ``undo:NAME``, after all others: ``undoes`` is the task whose effect it takes back, and
     that task's ``undone_by`` leads here. It is nobody's need, and does not count as left to do.
+
+    A signal with ``update`` waits for updates; its ``function`` is then what accepts or refuses them, if there is any.
     """
 
     index: int
@@ -116,6 +118,7 @@ class Node:
     on_limit: str = "fail"
     undoes: int | None = None
     undone_by: int | None = None
+    update: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ MANY = 5
 class Reason:
     """One thing that an execution waits for.
 
-    ``kind``: ``signal, approval, timer, retry, child, task, code, resources, limit, paused, doubt, closing, engine`` or ``more``.
+    ``kind``: ``signal, update, approval, timer, retry, child, task, code, resources, limit, paused, doubt, closing, engine`` or ``more``.
     ``who`` is the name that has to act (a signal's name, a child's id); ``until`` the instant at which time itself
     moves it (epoch seconds). ``text`` says it in words.
     """
@@ -105,7 +105,14 @@ def _wait(where: str, task: TaskState) -> Reason:
             return Reason("approval", text, where, who, task.due_at)
         case ev.SignalAwaited(_, name):
             then = "" if task.due_at is None else (" (then it fails)" if task.wait.default is None else "")
-            return Reason("signal", f"a signal {name!r} ({where}){then}", where, name, task.due_at)
+            kind = "update" if task.wait.update else "signal"
+            return Reason(
+                kind,
+                f"{'an update' if task.wait.update else 'a signal'} {name!r} ({where}){then}",
+                where,
+                name,
+                task.due_at,
+            )
         case _:
             return Reason("timer", f"time ({where})", where, None, task.due_at)
 

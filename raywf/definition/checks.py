@@ -16,6 +16,7 @@ from raywf.definition.options import ON_LIMIT, check_merge, iterations, seconds,
 from raywf.definition.panels import ASKED, check_order, panel_of
 from raywf.definition.starts import check_start
 from raywf.definition.triggers import check_triggers
+from raywf.definition.updates import check_update
 from raywf.errors import DefinitionError
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def check(definition: WorkflowDefinition) -> None:
     _check_parameters(definition)
     _check_ids(definition)
     _check_limits(definition)
+    _check_updates(definition)
     _check_triggers(definition)
     _check_start(definition)
     for at, task in enumerate(definition.tasks):
@@ -96,6 +98,16 @@ def _check_triggers(definition: WorkflowDefinition) -> None:
         check_triggers(f"workflow {definition.id!r}", definition.triggers)
     except DefinitionError as error:
         raise PlacedError(("triggers",), str(error)) from None
+
+
+def _check_updates(definition: WorkflowDefinition) -> None:
+    known = frozenset(task.id for task in definition.tasks)
+    for at, task in enumerate(definition.tasks):
+        if task.signal is not None and task.signal.update is not None:
+            try:
+                check_update(task.id, task.signal.update, known)
+            except DefinitionError as error:
+                raise PlacedError(("tasks", at, "signal", "update"), str(error)) from None
 
 
 def _check_limits(definition: WorkflowDefinition) -> None:
@@ -235,6 +247,8 @@ def _check_wait(task: TaskDefinition, place: Place) -> None:
         durations.append(("sleep", "seconds", task.sleep.seconds))
     if task.signal is not None:
         durations.append(("signal", "timeout", task.signal.timeout))
+        if task.signal.update is not None and not isinstance(task.signal.name, str):
+            raise PlacedError((*place, "signal", "name"), f"task {task.id!r}: the name of an update is text")
         if not task.signal.name or not isinstance(task.signal.name, (str, dict)):
             raise PlacedError(
                 (*place, "signal", "name"),

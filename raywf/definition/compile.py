@@ -15,6 +15,7 @@ from raywf.definition.limits import uses
 from raywf.definition.model import TaskDefinition, WorkflowDefinition
 from raywf.definition.options import from_data
 from raywf.definition.reads import Reads, read_task, resolver
+from raywf.definition.updates import validator_ref
 
 
 def compile_plan(definition: WorkflowDefinition) -> Plan:
@@ -80,7 +81,9 @@ def _node(
         kind=task.kind,
         needs=needs,
         guard=guard,
-        function=None if task.function is None else FunctionRef(task.function, task.source_hash, task.by_value),
+        function=validator_ref(task)
+        if task.function is None
+        else FunctionRef(task.function, task.source_hash, task.by_value),
         child=None if task.workflow is None else task.workflow.content_hash,
         args=tuple(reads.args),
         kwargs=tuple(reads.kwargs),
@@ -88,6 +91,7 @@ def _node(
         options=from_data(task.options),
         condition=reads.condition if reads.until is None else reads.until,
         on_limit="fail" if task.loop is None else task.loop.on_limit,
+        update=task.signal is not None and task.signal.update is not None,
         result_then=reads.result_then,
         result_otherwise=reads.result_otherwise,
     )

@@ -16,6 +16,8 @@ from raywf.definition.panels import ASKED, check_order, panel_of
 from raywf.definition.recording import holds_expression, record_condition
 from raywf.definition.references import Draft, Expression
 from raywf.definition.tracing import Trace, check_id, required
+from raywf.definition.updates import validator_data
+from raywf.errors import DefinitionError
 
 if TYPE_CHECKING:
     from raywf.aggregation import AggregateResult
@@ -123,15 +125,18 @@ def loop(
     return trace.reference(draft)  # type: ignore[return-value]
 
 
-def _traced_once(trace: Trace, draft: Draft, name: str, function: Any, state: Any) -> Any:
-    """What a callable of a loop gives for a state that is not known yet."""
+def _traced_once(
+    trace: Trace, draft: Draft, name: str, function: Any, state: Any, of: str = "raywf.loop", example: str = ""
+) -> Any:
+    """What a callable of a loop gives for a state that is not known yet; that of an update for its payload."""
     if isinstance(function, Expression) or not callable(function):
-        raise trace.flaw(f"raywf.loop: {name}= takes a callable of the state, as in {name}=lambda state: …")
-    check_arity(f"raywf.loop: {name}=", function, (state,), {}, line=draft.line)
+        what = "payload" if example else "state"
+        raise trace.flaw(f"{of}: {name}= takes a callable of the {what}, as in {example or f'{name}=lambda state: …'}")
+    check_arity(f"{of}: {name}=", function, (state,), {}, line=draft.line)
     value = function(state)
     if inspect.iscoroutine(value):
         value.close()
-        raise trace.flaw(f"raywf.loop: {name}= is an async function: give a plain one, or a @task")
+        raise trace.flaw(f"{of}: {name}= is an async function: give a plain one, or a @task")
     return value
 
 
@@ -217,6 +222,54 @@ def wait_signal(
         data["schema"] = _json_schema(trace, schema)
     draft = trace.add("wait_signal", {"signal": data}, _given_id("raywf.wait_signal", id))
     return trace.reference(draft)
+
+
+def wait_update(
+    name: Any,
+    *,
+    validator: Any = None,
+    answer: Callable[[Any], Any] | None = None,
+    timeout: float | timedelta | None = None,
+    default: Any = NOT_GIVEN,
+    schema: Any = None,
+    id: str | None = None,
+) -> Any:
+    """Waits for ``handle.update(name, payload)``: a signal that is accepted or refused before it is recorded, and answered.
+
+    ``validator`` is a function or ``@task`` of the payload that raises to refuse it (or gives False); the caller gets what
+    it raised. ``answer`` is a task, or a callable of the payload that calls one, traced once: its result is what this gives, and
+    what the caller gets. Without it this gives the payload. ``timeout``, ``default`` and ``schema`` as in ``wait_signal``.
+    """
+    trace = required("raywf.wait_update")
+    if not isinstance(name, str) or not name:
+        raise trace.flaw(f"raywf.wait_update: the name of an update is text, not {name!r:.60}")
+    update: dict[str, Any] = {}
+    data: dict[str, Any] = {"name": name, "update": update}
+    if timeout is not None:
+        data["timeout"] = _seconds(trace, "raywf.wait_update: timeout", timeout)
+    if default is not NOT_GIVEN:
+        data["default"] = trace.record(default, "default of raywf.wait_update")
+    if schema is not None:
+        data["schema"] = _json_schema(trace, schema)
+    if validator is not None:
+        try:
+            update["validator"] = validator_data(validator, trace.know)
+        except DefinitionError as error:
+            raise trace.flaw(f"raywf.wait_update: {error}") from None
+    draft = trace.add("wait_update", {"signal": data}, _given_id("raywf.wait_update", id))
+    payload = trace.reference(draft)
+    if answer is None:
+        return payload
+    reply = _traced_once(trace, draft, "answer", answer, payload, of="raywf.wait_update", example="answer=apply")
+    recorded = trace.record(reply, "answer of raywf.wait_update")
+    ref = recorded.get("$ref") if isinstance(recorded, dict) else None
+    if not isinstance(ref, str) or ref.partition(".")[0] in ("input", draft.id):
+        raise trace.flaw(
+            f"raywf.wait_update: answer= gave {reply!r:.80}: the answer of an update is what a task gives, as in "
+            "answer=lambda change: apply(order, change)"
+        )
+    update["answer"] = recorded
+    return reply
 
 
 @overload

@@ -87,6 +87,7 @@ class Signal(_Data):
     timeout: Any = None
     default: Any = None
     payload_schema: Any = Field(default=None, alias="schema")
+    update: dict[str, Any] | None = None
 
 
 class Approval(_Data):

@@ -133,9 +133,8 @@ class Evaluator:
                 name = self.value(state, given["name"])
                 if not isinstance(name, str) or not name:
                     raise InvalidInput(f"wait_signal needs the signal's name as a string, got {name!r}")
-                return ev.SignalAwaited(
-                    where, name, self._due(state, given.get("timeout"), now), self._given(state, given.get("default"))
-                )
+                due_at = self._due(state, given.get("timeout"), now)
+                return ev.SignalAwaited(where, name, due_at, self._given(state, given.get("default")), node.update)
             case NodeKind.APPROVAL:
                 return self._approval(state, node, now)
             case NodeKind.LOOP:

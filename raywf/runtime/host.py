@@ -471,6 +471,10 @@ class Host:
         if id_ not in live.state.seen:
             self.turn(live, ev.SignalReceived(name, value, id_), by)
 
+    def accept_update(self, live: Live, name: str, value: bytes, id_: str, by: str | None) -> None:
+        if id_ not in live.state.seen:
+            self.turn(live, ev.SignalReceived(name, value, id_, True), by)
+
     def decide_approval(self, live: Live, task: str, approved: bool, comment: str, id_: str, by: str | None) -> None:
         if id_ not in live.state.seen:
             self.turn(live, ev.ApprovalDecided(task, approved, comment, id_, by or ""), by)

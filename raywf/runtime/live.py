@@ -133,7 +133,7 @@ def words(live: Live) -> str | None:
             case ev.ApprovalRequested() as asked:
                 parts.append(f"{approvals.words(asked, task.notes)} ({node.id}): {asked.prompt}")
             case ev.SignalAwaited(_, name):
-                parts.append(f"a signal {name!r}")
+                parts.append(f"{'an update' if task.wait.update else 'a signal'} {name!r}")
             case ev.TimerStarted():
                 parts.append(f"time ({node.id})")
             case ev.AttemptLost():

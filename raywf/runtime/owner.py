@@ -47,6 +47,7 @@ from raywf.runtime.parts import MeasuredJournal, Parts, SubmitRequest
 from raywf.runtime.sleeping import Sleepers
 from raywf.runtime.triggers import KINDS as TRIGGER_KINDS
 from raywf.runtime.triggers import Triggers
+from raywf.runtime.updates import Updates
 
 log = logging.getLogger("raywf.owner")
 PATIENCE_S = 2.0
@@ -121,6 +122,7 @@ class Owner:
         self._start_by_itself()
         self._taking: set[int] = set()
         self.opening = asyncio.Lock()
+        self.updates = Updates(self)
         self._background: set[asyncio.Task[Any]] = set()
         self._inbox_wanted = asyncio.Event()
         self.keeper: LeaseKeeper | None = None
@@ -490,6 +492,9 @@ class Owner:
             self.spawn(self._not_here(row))
             return
         try:
+            if row.kind == "update":
+                self.updates.take(live, row)
+                return
             carry_out(self.host, live, row)
         except Exception:
             log.exception("command %s to %s could not be carried out", row.kind, row.execution)
@@ -500,9 +505,13 @@ class Owner:
             await self.triggers.take(row)
         except Exception as error:
             log.warning("command %s of %s waits, trying again: %s", row.kind, row.execution, error)
-            self.loop.call_later(_AGAIN_S, self._taking.discard, row.id)
+            self.again(row, _AGAIN_S)
         else:
             self.taken(row)
+
+    def again(self, row: InboxRow, after_s: float) -> None:
+        """Look at a command once more, later."""
+        self.loop.call_later(after_s, self._taking.discard, row.id)
 
     def taken(self, row: InboxRow) -> None:
         self.commits.add_taken(row.id)
@@ -523,7 +532,7 @@ class Owner:
         if found is None or found.status in CLOSED:
             self.taken(row)
         else:
-            self.loop.call_later(_AGAIN_S, self._taking.discard, row.id)
+            self.again(row, _AGAIN_S)
 
     # the end
 

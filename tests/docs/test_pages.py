@@ -20,7 +20,8 @@ from tests.docs.pages import PAGES, ROOT, anchors, blocks, links
 from tests.docs.transitions import PAGE, TASK_EVENTS, filled, tables
 
 COMMANDS = (
-    "retry fork demo run ls show query stream why history watch result results cancel pause resume resolve signal approve reject limits "
+    "retry fork demo run ls show query stream update why history watch result results cancel pause resume resolve signal approve reject "
+    "limits "
     "schedule graph validate up down doctor version chaos emit triggers replay export import archive"
 ).split()
 

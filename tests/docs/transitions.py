@@ -189,6 +189,7 @@ EXECUTION_EVENTS: dict[str, ev.Event] = {
     "ExecutionForked": ev.ExecutionForked("another", "t", b"{}", b"{}"),
     "ExecutionRetried": ev.ExecutionRetried("r-1"),
     "SignalReceived": ev.SignalReceived("go", b"1", "s-1"),
+    "UpdateRefused": ev.UpdateRefused("go", "u-1", FAILURE),
     "PauseRequested": ev.PauseRequested(),
     "ResumeRequested": ev.ResumeRequested(),
     "CancelRequested": ev.CancelRequested(""),

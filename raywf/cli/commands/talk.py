@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from raywf.cli.commands.look import reading
-from raywf.cli.options import AsJson, Execution, Namespace, Store
+from raywf.cli.options import AsJson, By, Execution, Namespace, Store
 from raywf.cli.place import place_of
 
 if TYPE_CHECKING:
@@ -39,6 +39,28 @@ def query(
         write_text(value)
     else:
         write_json(value)
+
+
+def update(
+    execution: Execution,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The update's name.", show_default=False)],
+    payload: Annotated[str, typer.Argument(metavar="JSON", help="Its payload: JSON, @file, or - for stdin.")] = "null",
+    timeout: Annotated[float, typer.Option(min=0, help="So many seconds for its answer.")] = 30.0,
+    id: Annotated[
+        str | None,
+        typer.Option(metavar="KEY", help="Sent twice with the same key, it counts once.", show_default=False),
+    ] = None,
+    by: By = None,
+    store: Store = None,
+    namespace: Namespace = "default",
+) -> None:
+    """Send an update, which the workflow accepts or refuses, and print its answer as JSON."""
+    from raywf.cli import sending
+    from raywf.cli.arguments import read_value
+    from raywf.cli.output import write_json
+
+    value = read_value(payload, "argument JSON")
+    write_json(sending.update(place_of(store, namespace), execution, name, value, timeout, id, by))
 
 
 def stream(

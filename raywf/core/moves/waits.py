@@ -14,6 +14,7 @@ from raywf.core.events import (
     SignalAwaited,
     SignalReceived,
     TimerStarted,
+    UpdateRefused,
 )
 from raywf.core.failures import Failure
 from raywf.core.moves.draft import Draft, IllegalTransition
@@ -26,7 +27,7 @@ def wait(draft: Draft, event: TimerStarted | SignalAwaited | ApprovalRequested) 
     current = draft.expect(task, None, (TaskStatus.READY,), event)
     if isinstance(event, SignalAwaited):
         for place, signal in enumerate(draft.state.signals):
-            if signal.name == event.name:
+            if signal.name == event.name and signal.update == event.update:
                 draft.changes["signals"] = (*draft.state.signals[:place], *draft.state.signals[place + 1 :])
                 attempt_ended(
                     draft, task, None, current, current._replace(value=signal.value, status=TaskStatus.COMPLETED)
@@ -53,8 +54,9 @@ def timer_fired(draft: Draft, address: str, event: Event) -> None:
     match current.wait:
         case TimerStarted(_, _, value):
             _wait_ended(draft, task, value)
-        case SignalAwaited(_, name, _, default):
-            _timed_out(draft, task, current, address, default, f"no signal {name!r} came in time")
+        case SignalAwaited(_, name, _, default, update):
+            what = "update" if update else "signal"
+            _timed_out(draft, task, current, address, default, f"no {what} {name!r} came in time")
         case ApprovalRequested() as asked:
             if escalates(asked, current.notes):
                 notes = (current.notes or NO_NOTES)._replace(escalated=True)
@@ -87,14 +89,16 @@ def _timed_out(draft: Draft, task: int, current: TaskState, address: str, value:
         fail(draft, task, None, current, address, failure)
 
 
-def signal_received(draft: Draft, event: SignalReceived) -> None:
+def signal_received(draft: Draft, event: SignalReceived | UpdateRefused) -> None:
     if event.id in draft.state.seen:
         return
     draft.changes["seen"] = draft.state.seen | {event.id}
+    if isinstance(event, UpdateRefused):
+        return
     for node in draft.plan.nodes:
         current = draft.tasks[node.index]
         awaited = current.wait if current.status is TaskStatus.WAITING else None
-        if isinstance(awaited, SignalAwaited) and awaited.name == event.name:
+        if isinstance(awaited, SignalAwaited) and awaited.name == event.name and awaited.update == event.update:
             _wait_ended(draft, node.index, event.value)
             return
     draft.changes["signals"] = (*draft.state.signals, event)

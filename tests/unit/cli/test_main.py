@@ -35,11 +35,11 @@ def options_of(command: str) -> set[str]:
 
 def test_the_commands_are_these() -> None:
     group: Any = typer.main.get_command(program.app)
-    assert sorted(group.commands) == sorted([*COMMANDS, "query", "stream", "results", "schedule"])
+    assert sorted(group.commands) == sorted([*COMMANDS, "query", "stream", "update", "results", "schedule"])
     assert [f"results {name}" for name in group.commands["results"].commands] == RESULTS
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, *RESULTS, "query", "stream"])
+@pytest.mark.parametrize("command", [*COMMANDS, *RESULTS, "query", "stream", "update"])
 def test_every_command_takes_store_and_namespace(command: str) -> None:
     assert {"--store", "--namespace"} <= options_of(command)
 

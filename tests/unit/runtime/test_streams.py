@@ -173,6 +173,35 @@ def test_items_are_written_in_groups_and_before_the_end_of_their_task() -> None:
     lives(flow, main)
 
 
+@raywf.task
+def goes_further() -> None:
+    for number in range(3 + FURTHER[0]):
+        raywf.current().emit(number)
+    if not FURTHER[0]:
+        FURTHER[0] = 2
+        raise RuntimeError("not yet")
+
+
+FURTHER = [0]
+
+
+@raywf.workflow
+def going_further() -> Any:
+    return goes_further()
+
+
+def test_after_a_retry_of_its_execution_a_stream_goes_on_behind_what_it_has() -> None:
+    async def main(engine: Engine) -> None:
+        assert (await engine.to_the_end())[0] == "execution_failed"
+        await engine.send(1, "retry", {})
+        await engine.until(lambda: engine.live() is not None or not engine.owner._taking)
+        assert (await engine.to_the_end())[0] == "execution_completed"
+        assert [(item.number, item.value) for item in await followed(engine)] == [(at, at) for at in range(5)]
+
+    FURTHER[0] = 0
+    lives(going_further, main)
+
+
 def test_a_stream_is_bounded_and_has_no_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
     words = speech.Speech(3)
     with pytest.raises(raywf.InvalidInput, match="would leave a gap: the stream has 3 items"):
