@@ -506,6 +506,7 @@ CASES: dict[str, Case] = {
     "paused": Case(paused, ((0.5, "pause", {"reason": "wait"}), (3.0, "resume", {}))),
     "paused_and_cancelled": Case(paused, ((0.5, "pause", {}), (2.0, "cancel", {"reason": "enough"})), may=_ANY),
     "limited": Case(limited),
+    "forked": Case(diamond, ((0.6, "fork", {"from_task": "slow"}),)),
     "mended_after_all": Case(mended_after_all, retries=4),
     "mended_saga": Case(mended_saga, retries=3),
     "mended_child": Case(mended_child, retries=8),

@@ -48,6 +48,10 @@ class Client:
         await self._until_accepted(id_, case)
         commands = asyncio.ensure_future(self._commands(id_, case))
         await self._until_ended(id_)
+        if any(kind == "fork" for _, kind, _ in case.commands):
+            await commands
+            while not await self._is_over(f"{id_}-fork"):
+                await asyncio.sleep(0.2)
         commands.cancel()
         for number in range(1, case.retries + 1):
             if self.endings[id_][0] != "execution_completed":
@@ -76,6 +80,13 @@ class Client:
             await asyncio.sleep(0.2)
         self.endings.pop(id_, None)
         await self._until_ended(id_)
+
+    async def _is_over(self, id_: str) -> bool:
+        try:
+            row = (await self.journal.existing("default", [id_])).get(id_)
+        except StoreUnavailable:
+            return False
+        return row is not None and row.ended_at is not None
 
     async def _rounds(self, id_: str) -> int:
         """How often an execution was retried, by its history."""
@@ -143,9 +154,11 @@ class Client:
             await asyncio.sleep(max(0.0, begun + at - self.stage.world.now))
             if kind in ("approve", "reject"):  # nobody answers before being asked
                 await self._until_waiting(id_)
-            command = f"{id_}-{number}"
+            command, target = f"{id_}-{number}", id_
+            if kind == "fork":
+                target, body = f"{id_}-fork", {"source": id_, "input": None, "fingerprint": "f", **body}
             row = InboxRow(
-                0, "default", id_, LANE, kind, json.dumps(body).encode(), command, "me", self.process.clock.now()
+                0, "default", target, LANE, kind, json.dumps(body).encode(), command, "me", self.process.clock.now()
             )
             await self._send(row)
             if self.lane is not None and self.process.chance.random() < 0.7:

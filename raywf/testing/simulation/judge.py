@@ -159,6 +159,8 @@ class Judge(Watch):
             return
         key = self.store.keys.get((row.namespace, row.execution))
         state = None if key is None else self.states[key][0]
+        if row.kind == "fork" and state is None:
+            self.fail("nothing accepted is lost", f"the fork {row.execution} was taken and is not in the store")
         ended = state is not None and state.closed in (ExecutionStatus.FAILED, ExecutionStatus.CANCELLED)
         if row.kind == "retry" and state is not None and ended and row.command_id not in state.seen:
             self.fail("nothing accepted is lost", f"a retry of {row.execution} was taken and is not in the history")
