@@ -36,6 +36,7 @@ _HOME = {
     "Singleton": "raywf.definition.starts",
     "Batch": "raywf.definition.starts",
     "current": "raywf.definition.context",
+    "template": "raywf.definition.parametrised",
     "WorkflowDefinition": "raywf.definition.model",
     "connect": "raywf.client",
     "connect_async": "raywf.client",
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
     from raywf.aggregation import AggregateResult, Candidate, ResultAggregator
     from raywf.client import Archive, ExportedExecution, WorkflowEngine, connect, connect_async
     from raywf.client.webhooks import Webhook
+    from raywf.definition import patterns as patterns
     from raywf.definition.context import current
     from raywf.definition.continuation import continuation
     from raywf.definition.events import on_event
@@ -82,6 +84,7 @@ if TYPE_CHECKING:
     from raywf.definition.limits import Limit, Rate
     from raywf.definition.model import WorkflowDefinition
     from raywf.definition.options import Retry
+    from raywf.definition.parametrised import template
     from raywf.definition.schedules import on_cron
     from raywf.definition.starts import Batch, Debounce, Singleton
     from raywf.definition.tasks import Task, task
@@ -115,6 +118,8 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name == "testing":
         return import_module("raywf.testing")
+    if name == "patterns":
+        return import_module("raywf.definition.patterns")
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module 'raywf' has no attribute {name!r}")
@@ -179,6 +184,7 @@ __all__ = [
     "on_event",
     "sleep",
     "task",
+    "template",
     "wait_signal",
     "wait_update",
     "when",

@@ -105,6 +105,8 @@ class Node:
     args: tuple[Binding, ...] = ()
     kwargs: tuple[tuple[str, Binding], ...] = ()
     mapped: bool = False
+    fallback: FunctionRef | None = None
+    """Called with the same arguments, in one more attempt, when the attempts are used up."""
     options: TaskOptions = DEFAULT_OPTIONS
     condition: Binding | None = None
     then: tuple[int, ...] = ()

@@ -48,6 +48,12 @@ def decide(policy: RetryPolicy, failure: Failure, failures: int, now: float, cha
     return RetryAt(now + chance * ceiling)
 
 
+def has_given_up(policy: RetryPolicy, failures: int, last: Failure | None) -> bool:
+    """Whether the attempts of a task are used up, after so many failures of which this was the last. If it goes on all
+    the same, then with its fallback."""
+    return last is not None and (failures >= policy.max_attempts or not last.retryable)
+
+
 class AfterLoss(Enum):
     """What follows the loss of an attempt together with its process."""
 

@@ -10,6 +10,7 @@ from raywf.core.bindings import Ref
 from raywf.core.plan import FunctionRef, Node, NodeKind, Plan
 from raywf.definition.compensation import compensation_options, compensation_ref
 from raywf.definition.expressions import read_value
+from raywf.definition.fallback import fallback_ref
 from raywf.definition.graph import Graph
 from raywf.definition.limits import uses
 from raywf.definition.model import TaskDefinition, WorkflowDefinition
@@ -89,6 +90,7 @@ def _node(
         kwargs=tuple(reads.kwargs),
         mapped=task.map is not None,
         options=from_data(task.options),
+        fallback=fallback_ref(task.options),
         condition=reads.condition if reads.until is None else reads.until,
         on_limit="fail" if task.loop is None else task.loop.on_limit,
         update=task.signal is not None and task.signal.update is not None,

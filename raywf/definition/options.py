@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 from raywf.core.plan import CLEANUP_S, DEFAULT_OPTIONS, TaskOptions
 from raywf.core.retry import RetryPolicy
 from raywf.definition.compensation import check_compensate
+from raywf.definition.fallback import check_fallback
 from raywf.definition.limits import limits_data, uses
 from raywf.definition.lines import did_you_mean
 from raywf.errors import DefinitionError, InvalidInput
@@ -20,7 +21,7 @@ NonRetryable: TypeAlias = "tuple[type[BaseException] | str, ...] | type[BaseExce
 RESOURCE_OPTIONS: Final = ("num_cpus", "num_gpus", "memory", "resources")
 OPTIONS: Final = (
     "retry", "timeout", "heartbeat_timeout", "cleanup_timeout", "runs_on", *RESOURCE_OPTIONS, "effect", "in_doubt",
-    "compensate", "limits",
+    "compensate", "fallback", "limits",
 )  # fmt: skip
 _PLACES = ("actor", "ray")
 _EFFECTS = ("at_least_once", "at_most_once")
@@ -137,6 +138,11 @@ def to_data(who: str, given: Mapping[str, Any]) -> dict[str, Any]:
             f"{who}: {resources[0]} is a resource of a Ray task, but runs_on={data['runs_on']!r} was given. "
             "Leave runs_on out, or write runs_on='ray'."
         )
+    if "fallback" in data and data.get("effect") == "at_most_once":
+        raise DefinitionError(
+            f"{who}: fallback= of an effect that must happen at most once would be a second try at it: leave one of them out, "
+            "or let the task itself decide"
+        )
     if "in_doubt" in data and data.get("effect") != "at_most_once":
         raise DefinitionError(
             f"{who}: in_doubt={data['in_doubt']!r} says what follows when nobody knows whether the task happened, which "
@@ -197,6 +203,7 @@ _CHECKS: dict[str, Any] = {
     "effect": lambda what, value: _choice(what, value, _EFFECTS),
     "in_doubt": lambda what, value: _choice(what, value, _IN_DOUBT),
     "compensate": check_compensate,
+    "fallback": check_fallback,
     "limits": limits_data,
 }
 

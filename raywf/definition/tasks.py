@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeAlias, 
 
 from raywf.core.plan import FunctionRef
 from raywf.definition.compensation import compensation_data
-from raywf.definition.functions import check_arity, function_ref, signature_of
+from raywf.definition.fallback import fallback_data
+from raywf.definition.functions import check_arity, function_ref, plain, signature_of
 from raywf.definition.limits import Limit
 from raywf.definition.lines import user_line
 from raywf.definition.names import ID, MAX_WIDTH
@@ -50,7 +51,7 @@ class Callee(Generic[P, R]):
 
     def _call(self, trace: Trace, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         who = f"{self.kind} {self.call_id or self.stem!r}"
-        check_arity(who, self.signature_source, args, kwargs, line=user_line(trace.body_file))
+        self._check(trace, who, args, kwargs)
         data = self._data(trace)
         if args:
             data["args"] = self._record_args(trace, args, who)
@@ -60,10 +61,14 @@ class Callee(Generic[P, R]):
         who = f"{self.kind} {self.call_id or self.stem!r}"
         if not lists:
             raise trace.flaw(f"{who}: .map() takes at least one list, as in {self.stem}.map(items)")
-        check_arity(who, self.signature_source, lists, kwargs, line=user_line(trace.body_file))
+        self._check(trace, who, lists, kwargs)
         data = self._data(trace)
         data["map"] = self._record_args(trace, tuple(_items(trace, who, each) for each in lists), who)
         return self._finish(trace, data, kwargs, who)
+
+    def _check(self, trace: Trace, who: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Raise ``DefinitionError`` when the call could not be made."""
+        check_arity(who, self.signature_source, args, kwargs, line=user_line(trace.body_file))
 
     def _record_args(self, trace: Trace, args: tuple[Any, ...], who: str) -> list[Any]:
         signature = signature_of(self.signature_source)
@@ -155,6 +160,7 @@ class Task(Callee[P, R]):
         effect: str | None = None,
         in_doubt: str | None = None,
         compensate: Callable[..., Any] | None = None,
+        fallback: Callable[..., Any] | None = None,
         limits: Limits | None = None,
         **unknown: Any,
     ) -> Task[P, R]:
@@ -162,7 +168,7 @@ class Task(Callee[P, R]):
         given = {
             "retry": retry, "timeout": timeout, "runs_on": runs_on, "num_cpus": num_cpus, "num_gpus": num_gpus,
             "memory": memory, "resources": resources, "effect": effect, "in_doubt": in_doubt, "compensate": compensate,
-            "limits": limits, "heartbeat_timeout": heartbeat_timeout, "cleanup_timeout": cleanup_timeout, **unknown,
+            "fallback": fallback, "limits": limits, "heartbeat_timeout": heartbeat_timeout, "cleanup_timeout": cleanup_timeout, **unknown,
         }  # fmt: skip
         who = f"task {self.name!r}"
         options = to_data(who, {**self.options, **{name: each for name, each in given.items() if each is not None}})
@@ -170,6 +176,13 @@ class Task(Callee[P, R]):
         other.call_id = self.call_id if id is None else check_id(who, id)
         other.call_after = self.call_after + several(after)
         return other
+
+    def _check(self, trace: Trace, who: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        super()._check(trace, who, args, kwargs)
+        fallback = self.options.get("fallback")
+        if fallback is not None and not isinstance(fallback, Mapping):
+            line = user_line(trace.body_file)
+            check_arity(f"{who}: fallback: it gets the same arguments, so", plain(fallback), args, kwargs, line=line)
 
     def _data(self, trace: Trace) -> dict[str, Any]:
         _refuse_captured(trace, self.function, self.name)
@@ -181,6 +194,8 @@ class Task(Callee[P, R]):
             data["options"] = options = dict(self.options)
             if "compensate" in options:
                 options["compensate"] = compensation_data(options["compensate"], trace.know)
+            if "fallback" in options:
+                options["fallback"] = fallback_data(options["fallback"], trace.know)
         return data
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
@@ -269,6 +284,7 @@ def task(
     effect: str | None = None,
     in_doubt: str | None = None,
     compensate: Callable[..., Any] | None = None,
+    fallback: Callable[..., Any] | None = None,
     limits: Limits | None = None,
 ) -> TaskDecorator: ...
 def task(function: Any = None, /, *, name: str | None = None, id: str | None = None, **options: Any) -> Any:

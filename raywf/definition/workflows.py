@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from raywf.core.plan import FunctionRef, Plan
 from raywf.definition.compensation import compensation_ref
+from raywf.definition.fallback import fallback_ref
 from raywf.definition.functions import check_arity, resolve_function
 from raywf.definition.limits import limits_data
 from raywf.definition.lines import line_of, user_line
@@ -239,9 +240,9 @@ def function_refs(definition: WorkflowDefinition) -> list[FunctionRef]:
         for task in each.tasks:
             if task.function is not None:
                 found[FunctionRef(task.function, task.source_hash, task.by_value)] = None
-            undo = compensation_ref(task.options)
-            if undo is not None:
-                found[undo] = None
+            for other in (compensation_ref(task.options), fallback_ref(task.options)):
+                if other is not None:
+                    found[other] = None
     return list(found)
 
 
@@ -260,6 +261,9 @@ def check_functions(definition: WorkflowDefinition) -> None:
                 undo = compensation_ref(task.options)
                 if undo is not None:
                     check_arity(f"{who}: compensate", resolve_function(undo), (None,), {})
+                other = fallback_ref(task.options)
+                if other is not None:
+                    check_arity(f"{who}: fallback", resolve_function(other), positional, task.kwargs)
             elif task.workflow is not None:
                 check_arity(who, _stand_in(task.workflow), positional, task.kwargs)
 

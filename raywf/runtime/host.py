@@ -417,7 +417,14 @@ class Host:
             case retry.RetryAt(at):
                 return ev.AttemptFailed(where, failure, attempt, at)
             case _:
-                return ev.AttemptFailed(where, failure, attempt, None)
+                return ev.AttemptFailed(where, failure, attempt, self._falls_back_at(live, node, item))
+
+    def _falls_back_at(self, live: Live, node: Node, item: int | None) -> float | None:
+        """Now, if the attempts are used up and the task has a fallback that has not had its turn."""
+        task = task_at(live.state, node.index, item)
+        if node.fallback is None or retry.has_given_up(node.options.retry, task.failures, task.failure):
+            return None
+        return self.clock.now()
 
     def lost(
         self,
@@ -440,10 +447,11 @@ class Host:
             return
         where = address(live, task, item)
         losses = task_at(live.state, task, item).lost + (1 if counted else 0)
-        asks = live.state.plan.nodes[task].options.effect == "at_most_once"
+        node = live.state.plan.nodes[task]
+        asks = node.options.effect == "at_most_once"
         if counted and not asks and retry.after_loss(losses) is retry.AfterLoss.FAIL:
             failure = Failure("raywf.errors.WorkerLost", worker_lost_text(where, losses, reason), "", attempt, False)
-            self.turn(live, ev.AttemptFailed(where, failure, attempt, None))
+            self.turn(live, ev.AttemptFailed(where, failure, attempt, self._falls_back_at(live, node, item)))
         else:
             self.turn(live, ev.AttemptLost(where, attempt, reason, counted))
 

@@ -38,11 +38,12 @@ def _of_main() -> dict[Key, Callable[..., Any]]:
     for value in list(vars(main).values()) if main is not None else ():
         if isinstance(value, Task) and value.ref.by_value:
             found[(value.ref.path, value.ref.source_hash)] = value.function
-        undo = value.options.get("compensate") if isinstance(value, Task) else None
-        if undo is not None and not isinstance(undo, Mapping):
-            ref = function_ref(plain(undo))
-            if ref.by_value:
-                found[(ref.path, ref.source_hash)] = plain(undo)
+        for option in ("compensate", "fallback"):
+            other = value.options.get(option) if isinstance(value, Task) else None
+            if other is not None and not isinstance(other, Mapping):
+                ref = function_ref(plain(other))
+                if ref.by_value:
+                    found[(ref.path, ref.source_hash)] = plain(other)
     return found
 
 

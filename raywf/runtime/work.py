@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from raywf.config import INLINE_LIMIT
+from raywf.core import retry
 from raywf.core.effects import StartAttempt
+from raywf.core.execution import task_at
 from raywf.core.failures import Failure
 from raywf.core.owed import task_at
 from raywf.core.plan import CLEANUP_S, FunctionRef, Node
@@ -110,6 +112,12 @@ def _flies(live: Live, place: tuple[int, int | None]) -> bool:
     return live.inflight is not None and place in live.inflight
 
 
+def _falls_back(live: Live, node: Node, effect: StartAttempt) -> bool:
+    """Whether this attempt is the fallback's: the attempts of the task itself are used up."""
+    task = task_at(live.state, effect.task, effect.item)
+    return retry.has_given_up(node.options.retry, task.failures, task.failure)
+
+
 def _slot(live: Live, effect: StartAttempt) -> str:
     """The id of an attempt's slot: a task has one attempt at a time."""
     return f"{live.key}/{address(live, effect.task, effect.item)}"
@@ -142,15 +150,20 @@ class LocalWork:
         if node.options.limits and self.gate is not None and not self.gate.holds(_slot(live, effect)):
             return self._ask(self.gate, live, node, effect)
         function = live.functions[node.index]
-        if function is None:
-            assert node.function is not None
+        ref = node.function
+        assert ref is not None
+        if function is None or node.fallback is not None:
             try:
-                function = live.functions[node.index] = self.code.function(node.function)
+                if node.fallback is not None and _falls_back(live, node, effect):
+                    ref = node.fallback
+                    function = self.code.function(ref)
+                else:
+                    function = live.functions[node.index] = self.code.function(ref)
             except CodeMissing as error:
                 return self._wait_for_code(live, node, effect, error)
         options = node.options
         if self.dispatcher is not None and (effect.isolated or options.runs_on == "ray"):
-            return self._start_remote(live, node, effect, function)
+            return self._start_remote(live, node, effect, ref)
         done = functools.partial(self._done, live, node, effect, function)
         if not function.is_async:
             return self._start_thread(live, node, effect, function, done)
@@ -195,9 +208,9 @@ class LocalWork:
 
         return self.threads.start(work, done, live.row.priority)
 
-    def _start_remote(self, live: Live, node: Node, effect: StartAttempt, function: Function) -> Any:
-        assert self.dispatcher is not None and node.function is not None
-        call = RemoteCall(live, node, effect, node.function)
+    def _start_remote(self, live: Live, node: Node, effect: StartAttempt, function: FunctionRef) -> Any:
+        assert self.dispatcher is not None
+        call = RemoteCall(live, node, effect, function)
         try:
             if effect.item is not None:
                 call.args = [column[effect.item] for column in self.columns(live, node)]
