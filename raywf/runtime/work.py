@@ -11,7 +11,6 @@ from typing import Any, Protocol
 from raywf.config import INLINE_LIMIT
 from raywf.core import retry
 from raywf.core.effects import StartAttempt
-from raywf.core.execution import task_at
 from raywf.core.failures import Failure
 from raywf.core.owed import task_at
 from raywf.core.plan import CLEANUP_S, FunctionRef, Node

@@ -176,7 +176,11 @@ def test_a_failed_workflow_is_resumed_from_what_failed(tmp_path: Path) -> None:
             raise ValueError("broken")
         return value + 1
 
-    graph = last.bind(note.bind(ledger, 1))
+    @ray.remote
+    def goes_on() -> Any:
+        return workflow.continuation(last.bind(note.bind(ledger, 1)))
+
+    graph = add.bind(goes_on.bind(), 0)
     with pytest.raises(workflow.WorkflowExecutionError):
         workflow.run(graph, workflow_id="mended")
     broken.unlink()

@@ -22,7 +22,7 @@ from raywf.compat.ray_workflow.exceptions import (
     WorkflowNotResumableError,
     WorkflowStillActiveError,
 )
-from raywf.compat.ray_workflow.graph import build, with_kept
+from raywf.compat.ray_workflow.graph import build
 from raywf.compat.ray_workflow.session import TAG, Session, execution_id, session
 from raywf.compat.ray_workflow.stored import restored
 from raywf.definition.lines import did_you_mean
@@ -229,24 +229,10 @@ async def _resume(opened: Session, workflow_id: str) -> AsyncExecutionHandle:
         case WorkflowStatus.RUNNING | WorkflowStatus.PENDING:
             raise _running(workflow_id)
         case WorkflowStatus.FAILED:
-            return await _again(opened, handle, workflow_id)
+            await handle.retry()
         case _:
             opened.interrupted.discard(workflow_id)
     return handle
-
-
-async def _again(opened: Session, failed: AsyncExecutionHandle, workflow_id: str) -> AsyncExecutionHandle:
-    """Run what failed once more, as the next execution of this workflow; what has completed is given and not computed."""
-    readings = failed._engine._readings()
-    row = await readings.row(failed.id)
-    described = await readings.describe(failed.id)
-    definition, input_ = with_kept(
-        await readings.definition(row.definition), described.context["input"], described.results
-    )
-    _, number = await opened.find(workflow_id)
-    return await opened.engine.submit(
-        definition, execution_id=execution_id(workflow_id, number + 1), tags={TAG: workflow_id}, **input_
-    )
 
 
 # reading

@@ -27,7 +27,6 @@ from raywf.definition.options import to_data
 
 _CALL = f"{tasks.__name__}:{tasks.call.__name__}"
 _AWAIT = f"{tasks.__name__}:{tasks.listen.__name__}"
-_KEPT = f"{tasks.__name__}:{tasks.kept.__name__}"
 _UNTIL = f"{tasks.__name__}:{tasks.until.__name__}"
 
 
@@ -257,20 +256,6 @@ class _Builder:
             id_ = f"{stem}-{number}"
         self.taken.setdefault(id_, 1)
         return id_
-
-
-def with_kept(
-    definition: WorkflowDefinition, input_: Mapping[str, Any], results: Mapping[str, Any]
-) -> tuple[WorkflowDefinition, dict[str, Any]]:
-    """The same graph, in which tasks that have a result give it at once."""
-    data, given = definition.to_data(), dict(input_)
-    for at, task in enumerate(data["tasks"]):
-        if task["id"] in results:
-            name = f"kept_{at}"
-            given[name] = results[task["id"]]
-            data["parameters"][name] = {}
-            data["tasks"][at] = {"id": task["id"], "function": _KEPT, "args": [{"$ref": f"input.{name}"}]}
-    return WorkflowDefinition.model_validate(data), given
 
 
 def full_name(body: Callable[..., Any]) -> str:

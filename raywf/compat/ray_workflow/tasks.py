@@ -68,11 +68,6 @@ def _grown(dag: DAGNode, catch: bool, checkpoint: bool) -> Any:
     return continuation(as_workflow(built.definition), **built.input)
 
 
-async def kept(result: Any) -> Any:
-    """What the task gave in the run that failed."""
-    return result
-
-
 def until(arguments: bytes, results: list[Any]) -> float:
     """How many seconds it is to the timestamp that another task gave."""
     (_, timestamp), _ = _arguments(arguments, results)

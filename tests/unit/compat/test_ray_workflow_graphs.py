@@ -9,7 +9,7 @@ import ray
 
 from raywf.compat import ray_workflow as workflow
 from raywf.compat.ray_workflow.common import check_metadata, statuses
-from raywf.compat.ray_workflow.graph import build, with_kept
+from raywf.compat.ray_workflow.graph import build
 from raywf.compat.ray_workflow.options import attempts
 
 
@@ -55,16 +55,6 @@ def test_options_of_decorator_and_call_are_laid_over_each_other() -> None:
         0
     ]
     assert (about["name"], about["metadata"], about["options"]["checkpoint"]) == ("mine", {"a": 1}, False)
-
-
-def test_what_has_completed_is_given_and_not_computed() -> None:
-    built = build(add.bind(add.bind(1, 2), 3))
-    definition, given = with_kept(built.definition, built.input, {"add": 3})
-    kept, other = definition.tasks
-    assert kept.function is not None
-    assert kept.function.endswith(":kept")
-    assert other == built.definition.tasks[1]
-    assert 3 in given.values()
 
 
 @pytest.mark.parametrize(
