@@ -27,8 +27,9 @@ def test_a_program_of_the_gallery_prints_what_it_says(path: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.cluster
-def test_the_program_that_collects_submits_prints_what_it_says(tmp_path: Path) -> None:
-    program = _HERE / "collecting.py"
+@pytest.mark.parametrize("name", ["collecting", "conversation"])
+def test_a_program_of_the_gallery_with_an_engine_prints_what_it_says(name: str, tmp_path: Path) -> None:
+    program = _HERE / f"{name}.py"
     done = subprocess.run([sys.executable, str(program)], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout == printed_by(program)
