@@ -2,9 +2,11 @@
 
     python -m benchmarks.aggregation --data DIR [--splits 20] [--only mid8,clones]      (or RAYWF_BENCH_DATA)
 
-DIR holds mmlu_pro_llm_votes/votes.csv (question_id, category, n_options, truth, one column per source; empty = abstains).
+DIR holds mmlu_pro_llm_votes/votes.csv (question_id, category, n_options, truth, one column per source; empty = abstains),
+mmlu_pro_llm_texts/texts.jsonl (truth and, by source, pred and text) and langid/langid.csv (kind, lang, text).
 A row without its data is named and skipped. Every figure is a mean over seeded splits, scored on the items whose truth
-was not given. The part `actor` (benchmarks/aggregator_actor.py, in a process and on a Ray of its own) needs no data.
+was not given. The part `actor` (benchmarks/aggregator_actor.py, in a process and on a Ray of its own) needs no data;
+`memory`, which takes minutes, runs only when it is named.
 """
 
 from __future__ import annotations
@@ -17,14 +19,14 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.figures import expected_calibration_error
+from benchmarks.figures import Line, expected_calibration_error
+from benchmarks.merging_rows import beside_crowdkit, languages, texts
 from benchmarks.report import table, write
 from benchmarks.sample import module, take
 from raywf import Candidate, ResultAggregator
@@ -42,16 +44,20 @@ PANELS = {
 NOT_VOTES = ("question_id", "category", "n_options", "truth")
 GOLD_SIZES = (50, 100, 200)
 COPIES = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One figure beside its bar."""
-
-    what: str
-    measured: float
-    bar: str
-    met: bool
+PARTS = (
+    "mid8",
+    "all30",
+    "top4",
+    "small7",
+    "conformal",
+    "stop",
+    "clones",
+    "crowdkit",
+    "languages",
+    "texts",
+    "actor",
+    "memory",
+)
 
 
 class Panel:
@@ -113,7 +119,7 @@ def scored(panel: Panel, learned: Learned, items: Sequence[int]) -> tuple[float,
 
 
 def with_gold(name: str, panel: Panel, gold: int, splits: int) -> list[Line]:
-    gains, over_majority, errors, covered = [], [], [], []
+    gains, over_majority, errors = [], [], []
     for seed in range(splits):
         given, items = panel.split(gold, seed)
         learned = panel.taught(given)
@@ -121,8 +127,6 @@ def with_gold(name: str, panel: Panel, gold: int, splits: int) -> list[Line]:
         gains.append(accuracy - panel.best(items))
         over_majority.append(accuracy - panel.majority(items))
         errors.append(error)
-        if gold == 200:
-            covered.append(_covered(panel, learned, items))
     gain, ece = statistics.fmean(gains), statistics.fmean(errors)
     least = {"all30": 0.008, "mid8": 0.0}.get(name, -0.005) if gold == 200 else -0.005
     lines = [Line(f"{name}, {gold} gold: over the best source", gain, f">= {least}", gain >= least)]
@@ -130,14 +134,22 @@ def with_gold(name: str, panel: Panel, gold: int, splits: int) -> list[Line]:
         bar = 0.05 if name == "all30" else 0.06
         lines.append(Line(f"{name}, {gold} gold: ECE", ece, f"<= {bar}", ece <= bar))
     if gold == 200 and name == "mid8":
-        more, mean = statistics.fmean(over_majority), statistics.fmean(covered)
-        near = statistics.fmean(0.87 <= c <= 0.93 for c in covered)
-        lines += [
-            Line(f"{name}, {gold} gold: over the majority", more, ">= 0.015", more >= 0.015),
-            Line("conformal sets at 0.90: mean coverage", mean, "0.885-0.915", 0.885 <= mean <= 0.915),
-            Line("conformal sets: splits within 0.87-0.93", near, ">= 0.7", near >= 0.7),
-        ]
+        more = statistics.fmean(over_majority)
+        lines.append(Line(f"{name}, {gold} gold: over the majority", more, ">= 0.015", more >= 0.015))
     return lines
+
+
+def conformal(panel: Panel, splits: int = 50, gold: int = 200) -> list[Line]:
+    """Of sets that are to hold the truth nine times in ten."""
+    covered = []
+    for seed in range(splits):
+        given, items = panel.split(gold, seed)
+        covered.append(_covered(panel, panel.taught(given), items))
+    mean, near = statistics.fmean(covered), statistics.fmean(0.87 <= c <= 0.93 for c in covered)
+    return [
+        Line(f"conformal sets at 0.90, {splits} splits: mean coverage", mean, "0.885-0.915", 0.885 <= mean <= 0.915),
+        Line("conformal sets: splits within 0.87-0.93", near, ">= 0.7", near >= 0.7),
+    ]
 
 
 def _covered(panel: Panel, learned: Learned, items: Sequence[int]) -> float:
@@ -195,6 +207,21 @@ def actor(base: Path) -> list[Line]:
     ]
 
 
+def memory(base: Path, sizes: Sequence[int]) -> list[Line]:
+    """The actor's growth over the second half of samples that double, per million candidates."""
+    lines = []
+    for size in sizes:
+        command = [*module("aggregator_actor"), "--candidates", str(size)]
+        sample = take("aggregator-memory", 1, command, base, timeout_s=3600)
+        what = f"one aggregator actor, {size / 1e6:g} M candidates: MB per million more"
+        if sample.error:
+            lines.append(Line(f"{what}: {sample.error}", 0.0, "a run to its end", False))
+            continue
+        grown = sample.figures["memory_mb_per_million"]
+        lines.append(Line(what, grown, "<= 1", grown <= 1.0))
+    return lines
+
+
 def early_stop(panel: Panel, splits: int, gold: int = 200) -> list[Line]:
     """Every source costs the same, a right answer is worth what is worth by default; beside the whole panel's stack."""
     lost, shares = [], []
@@ -229,22 +256,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get("RAYWF_BENCH_DATA"))
     parser.add_argument("--splits", type=int, default=20)
-    parser.add_argument("--only", default="", help="parts: mid8, all30, top4, small7, clones, stop, actor")
+    parser.add_argument("--only", default="", help="parts: " + ", ".join(PARTS))
+    parser.add_argument(
+        "--memory", default="500000,1000000,2000000", help="candidates of each sample of the part memory"
+    )
+    parser.add_argument("--texts", type=int, default=6_480, help="texts of the part languages")
     parser.add_argument("--out", type=Path, default=Path(".bench/aggregation.json"))
     given = parser.parse_args()
-    source = Path(given.data or ".") / "mmlu_pro_llm_votes" / "votes.csv"
-    if not source.exists():
-        print(
-            f"skipped, no data: every part but actor needs {source}; give its directory with --data or RAYWF_BENCH_DATA"
-        )
-        rows = []
-    else:
-        with source.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    everybody = [name for name in rows[0] if name not in NOT_VOTES] if rows else []
     wanted = set(filter(None, given.only.split(",")))
-    parts = _parts(rows, everybody, given.splits) if rows else []
-    parts.append(("actor", lambda: actor(given.out.parent)))
+    if unknown := sorted(wanted.difference(PARTS)):
+        parser.error(f"there is no part {unknown[0]!r}; there are: {', '.join(PARTS)}")
+    rows = _votes(Path(given.data or "."))
+    parts = _parts(rows, given.splits, given.out.parent) if rows else []
+    parts += _others(Path(given.data or "."), given)
     lines: list[Line] = []
     for name, part in parts:
         if wanted and name not in wanted:
@@ -269,9 +293,36 @@ def main() -> int:
     return 0
 
 
-def _parts(
-    rows: Sequence[dict[str, str]], everybody: Sequence[str], splits: int
-) -> list[tuple[str, Callable[[], list[Line]]]]:
+def _there(file: Path, parts: str) -> bool:
+    if not file.exists():
+        print(f"skipped, no data: {parts} {file}; give its directory with --data or RAYWF_BENCH_DATA")
+    return file.exists()
+
+
+def _votes(data: Path) -> list[dict[str, str]]:
+    source = data / "mmlu_pro_llm_votes" / "votes.csv"
+    if not _there(source, "the panels of models need"):
+        return []
+    with source.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _others(data: Path, given: argparse.Namespace) -> list[tuple[str, Callable[[], list[Line]]]]:
+    found: list[tuple[str, Callable[[], list[Line]]]] = []
+    spoken, written = data / "langid" / "langid.csv", data / "mmlu_pro_llm_texts" / "texts.jsonl"
+    if _there(spoken, "the part languages needs"):
+        found.append(("languages", lambda: languages(spoken, given.splits, given.texts)))
+    if _there(written, "the part texts needs"):
+        found.append(("texts", lambda: texts(written)))
+    found.append(("actor", lambda: actor(given.out.parent)))
+    if "memory" in given.only:
+        found.append(("memory", lambda: memory(given.out.parent, [int(size) for size in given.memory.split(",")])))
+    return found
+
+
+def _parts(rows: Sequence[dict[str, str]], splits: int, base: Path) -> list[tuple[str, Callable[[], list[Line]]]]:
+    everybody = [name for name in rows[0] if name not in NOT_VOTES]
+
     def accuracy(name: str) -> float:
         return sum(row[name] == row["truth"] for row in rows) / len(rows)
 
@@ -283,10 +334,13 @@ def _parts(
             continue
         panel = Panel(rows, [n for n in everybody if n in members])
         found.append((name, lambda name=name, panel=panel: _golds(name, panel, splits)))  # type: ignore[misc]
+        if name == "all30":
+            found.append(("crowdkit", lambda panel=panel: beside_crowdkit(panel.ballots, base / "crowdkit")))  # type: ignore[misc]
         if name == "mid8":
             worst = min(everybody, key=accuracy)
             copied = [row[worst] or None for row in rows]
             found.append((name, lambda panel=panel: without_gold(panel)))  # type: ignore[misc]
+            found.append(("conformal", lambda panel=panel: conformal(panel)))  # type: ignore[misc]
             found.append(("stop", lambda panel=panel: early_stop(panel, splits)))  # type: ignore[misc]
             found.append(("clones", lambda panel=panel, copied=copied: clones(panel, copied)))  # type: ignore[misc]
     return found

@@ -64,3 +64,13 @@ def expected_calibration_error(confidences: Sequence[float], hits: Sequence[bool
         groups.setdefault(min(int(confidence * bins), bins - 1), []).append((confidence, hit))
     gap = sum(abs(sum(c for c, _ in group) - sum(h for _, h in group)) for group in groups.values())
     return gap / len(hits) if hits else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One figure beside its bar."""
+
+    what: str
+    measured: float
+    bar: str
+    met: bool

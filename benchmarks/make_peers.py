@@ -27,6 +27,8 @@ def build(peer: Peer) -> str | None:
     except (OSError, subprocess.CalledProcessError) as problem:
         return f"no virtual environment: {problem}"
     install = [str(peer.python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    if peer.closed:
+        install.append("--no-deps")
     ended = subprocess.run(
         [*install, "--requirement", str(peer.requirements)], check=False, capture_output=True, text=True
     )

@@ -15,6 +15,9 @@ BUILD_THEM = "python benchmarks/make_peers.py"
 class Peer:
     name: str
     package: str
+    program: str = "chain"
+    closed: bool = False
+    """Installed with exactly what its file names, and none of the dependencies it declares."""
 
     @property
     def requirements(self) -> Path:
@@ -25,7 +28,7 @@ class Peer:
         return ENVIRONMENTS / self.name / "bin" / "python"
 
     def command(self, *arguments: str) -> list[str]:
-        return [str(self.python), str(PROGRAMS / self.name / f"{self.name}_chain.py"), *arguments]
+        return [str(self.python), str(PROGRAMS / self.name / f"{self.name}_{self.program}.py"), *arguments]
 
     def missing(self) -> str | None:
         """Why its rows cannot run here, or None."""
@@ -42,4 +45,5 @@ class Peer:
 
 DBOS = Peer("dbos", "dbos")
 LANGGRAPH = Peer("langgraph", "langgraph.checkpoint.sqlite")
-PEERS = {peer.name: peer for peer in (DBOS, LANGGRAPH)}
+CROWDKIT = Peer("crowdkit", "crowdkit.aggregation", "dawid_skene", closed=True)
+PEERS = {peer.name: peer for peer in (DBOS, LANGGRAPH, CROWDKIT)}

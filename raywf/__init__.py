@@ -66,6 +66,7 @@ _HOME = {
     "BudgetExceeded": "raywf.errors",
     "RateLimited": "raywf.errors",
     "ProviderError": "raywf.errors",
+    "TooFewAnswers": "raywf.errors",
     "ValidationFailed": "raywf.errors",
     "PermissionDenied": "raywf.errors",
 }
@@ -108,6 +109,7 @@ if TYPE_CHECKING:
         RaywfError,
         ResultTimeout,
         StoreUnavailable,
+        TooFewAnswers,
         ValidationFailed,
         WorkerLost,
         WorkflowCancelled,
@@ -163,6 +165,7 @@ __all__ = [
     "Singleton",
     "StoreUnavailable",
     "Task",
+    "TooFewAnswers",
     "ValidationFailed",
     "Webhook",
     "WorkerLost",

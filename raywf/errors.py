@@ -29,6 +29,7 @@ __all__ = [
     "RaywfError",
     "ResultTimeout",
     "StoreUnavailable",
+    "TooFewAnswers",
     "ValidationFailed",
     "WorkerLost",
     "WorkflowCancelled",
@@ -152,6 +153,10 @@ class RateLimited(RaywfError):
 
 class ProviderError(RaywfError):
     """The AI provider answered with an error."""
+
+
+class TooFewAnswers(RaywfError):
+    """A merge that need not wait for everybody has fewer answers than ``at_least`` asks for, and no more will come."""
 
 
 class ValidationFailed(RaywfError):

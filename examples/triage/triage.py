@@ -12,55 +12,49 @@ from raywf import task, workflow
 from raywf.demo import identifiers
 
 ACCEPT_AT = 0.7
-UNKNOWN = {"language": "unknown", "confidence": 0.0}
+
+
+def vote(source: str, probs: dict[str, float]) -> raywf.Candidate:
+    return raywf.Candidate(max(probs, key=probs.get, default=None), source, probs=probs or None)  # {} abstains
 
 
 @task
-def py3langid(text: str) -> dict[str, float]:
-    return identifiers.py3langid(text)
+def py3langid(text: str) -> raywf.Candidate:
+    return vote("py3langid", identifiers.py3langid(text))
 
 
 @task
-def lingua(text: str) -> dict[str, float]:
-    return identifiers.lingua(text)
+def lingua(text: str) -> raywf.Candidate:
+    return vote("lingua", identifiers.lingua(text))
 
 
 @task
-def langdetect(text: str) -> dict[str, float]:
-    return identifiers.langdetect(text)
+def langdetect(text: str) -> raywf.Candidate:
+    return vote("langdetect", identifiers.langdetect(text))
 
 
 @task
-def pycld2(text: str) -> dict[str, float]:
-    return identifiers.pycld2(text)
+def pycld2(text: str) -> raywf.Candidate:
+    return vote("pycld2", identifiers.pycld2(text))
 
 
 @task
-def merge(votes: dict[str, dict[str, float]]) -> dict:
-    result = raywf.ResultAggregator(strategy="log_pool", accept_at=ACCEPT_AT).merge(
-        raywf.Candidate(max(probs, key=probs.get, default=None), source, probs=probs or None)  # {} abstains
-        for source, probs in votes.items()
-    )
-    return {"language": result.value, "confidence": result.confidence}
+def record(text: str, language: str | None, confidence: float) -> dict:
+    return {"text": text, "language": language, "confidence": confidence}
 
 
-@task
-def record(text: str, answer: dict) -> dict:
-    return {"text": text, **answer}
-
-
-@workflow(version="1")
+@workflow(version="2")
 def triage(text: str):
-    by_name = {"py3langid": py3langid(text), "lingua": lingua(text), "langdetect": langdetect(text)}
-    merged = merge({**by_name, "pycld2": pycld2(text)})
-    answer = raywf.when(
-        merged["confidence"] < ACCEPT_AT,
-        then=lambda: raywf.approval(
-            f"Is this {merged['language']}? {text}", data=merged, timeout=60, on_reject=UNKNOWN, on_timeout=UNKNOWN
+    asked = [py3langid(text), lingua(text), langdetect(text), pycld2(text)]
+    merged = raywf.aggregate(asked, strategy="log_pool", accept_at=ACCEPT_AT, at_least=2)
+    language = raywf.when(
+        merged.decision == "accepted",
+        then=lambda: merged.value,
+        otherwise=lambda: raywf.approval(
+            f"Is this {merged.value}? {text}", data=merged.value, timeout=60, on_reject="unknown", on_timeout="unknown"
         ),
-        otherwise=lambda: merged,
     )
-    return record(text, answer)
+    return record(text, language, merged.confidence)
 
 
 if __name__ == "__main__":

@@ -21,12 +21,13 @@ from raywf.aggregation.numeric import NUMERIC, merge_numbers
 from raywf.aggregation.reliability import trust
 from raywf.aggregation.resolving import Policy, check_reconcile, counted_together, reconciled, resolving, with_originals
 from raywf.aggregation.result import AggregateResult, ConflictKind, Decision
-from raywf.aggregation.stack import FOLDS
 from raywf.aggregation.stopping import EarlyStop
 from raywf.aggregation.strategies import STRATEGIES, auto
 from raywf.aggregation.structures import JUDGED, STRUCTURES, Structures, check_inside, settings_of, unknown_strategy
 from raywf.errors import InvalidInput
 
+PARTS = 5
+"""`calibration` judges each part of the gold by what the others teach."""
 TIE_DIGITS = 12
 """Scores equal to this many digits are a tie; sums of the same weights differ only after them."""
 LEARNING = ("auto", "stack", "wawa", "best_source", *METHODS)
@@ -209,8 +210,8 @@ class ResultAggregator:
         items = self.facts.by_item()
         graded = sorted((g.at, item) for item, g in self.facts.golds.items() if item in items)
         claims: list[tuple[float, float, bool] | None] = [None] * len(graded)
-        for part in range(FOLDS):
-            inside = range(part, len(graded), FOLDS)
+        for part in range(PARTS):
+            inside = range(part, len(graded), PARTS)
             hidden = {graded[i][1] for i in inside}
             others = FactSet(self.facts.answers, {i: g for i, g in self.facts.golds.items() if i not in hidden})
             judge = ResultAggregator(self.settings or self.strategy, facts=others)

@@ -12,12 +12,14 @@ from typing import Any
 
 from raywf.aggregation.ballot import Ballot
 from raywf.aggregation.identity import Key, spelling
+from raywf.aggregation.kernel import Runs, alike
 
 CLONE_AGREEMENT = 0.75
 """Two sources that agree so often on the harder half of what they share repeat one another. Independent noise on each of
 two copies leaves (1 - noise)² of their agreement: 0.81 at a tenth. Sources that only know the same things agree far less
 where the others are divided."""
 CLONE_ITEMS = 30
+CLONE_ERRORS = 5
 PAIRS_UP_TO = 400
 """Agreement is counted between at most so many sources, those with the most answers: pairs grow as the square."""
 ROUNDS = 3
@@ -139,6 +141,30 @@ def clones(table: Table) -> list[tuple[str, ...]]:
     return _groups([table.sources[i] for i in np.sort(busiest)], np.argwhere(np.triu(twins, 1)).tolist())
 
 
+def told_apart(
+    groups: Sequence[tuple[str, ...]], ballots: Sequence[Ballot], truths: Sequence[Key | None]
+) -> list[tuple[str, ...]]:
+    """The groups that gold leaves of those `clones` found.
+
+    Two that know the answer agree as copies do, and so does a pair of good sources in a panel that mostly errs. Where the
+    truth is known, look at the items on which at least one of the two is wrong: copies agree there as well, sources that
+    think for themselves hardly. Agreement on fewer than half of them is no copying; fewer than five such items say nothing.
+    """
+    graded = [(b, t) for b, t in zip(ballots, truths, strict=True) if t is not None]
+    found: list[tuple[str, ...]] = []
+    for group in groups:
+        said = [({v.source: v.key for v in b.votes if v.source in group}, t) for b, t in graded]
+        pairs = []
+        for at, one in enumerate(group):
+            for place in range(at + 1, len(group)):
+                keys = [(s[one], s[group[place]], t) for s, t in said if one in s and group[place] in s]
+                wrong = [a == b for a, b, t in keys if a != t or b != t]
+                if len(wrong) < CLONE_ERRORS or 2 * sum(wrong) >= len(wrong):
+                    pairs.append((at, place))
+        found += _groups(group, pairs)
+    return found
+
+
 def _groups(names: Sequence[str], pairs: Sequence[Sequence[int]]) -> list[tuple[str, ...]]:
     root = list(range(len(names)))
 
@@ -162,34 +188,41 @@ def dawid_skene(
     """Posteriors (items, labels) of Dawid and Skene 1979, with `diagonal` and `off` pseudo-counts per confusion cell.
 
     Needs global labels with a fixed meaning. Starts from vote shares; M before E; stops when no posterior moves by more
-    than `tolerance` (0: never). Rows of 0 votes stay at the class shares. The sums run over votes sorted by item for E
-    and by (source, label) for M, as contiguous rows: two passes over memory and no hashing.
+    than `tolerance` (0: never). Rows of 0 votes stay at the class shares. How the sums are formed: `kernel`.
     """
     import numpy as np
 
-    k, n = table.labels, len(table.item)
+    k, n, sources = table.labels, len(table.item), len(table.sources)
     if n == 0:
         return np.full((table.items, k), 1.0 / max(k, 1))
-    cell = table.source * k + table.label
-    by_item, by_cell = np.argsort(table.item, kind="stable"), np.argsort(cell, kind="stable")
-    item_rows, item_starts = np.unique(table.item[by_item], return_index=True)
-    cells, cell_starts = np.unique(cell[by_cell], return_index=True)
-    posterior = weighted_counts(table, np.ones(len(table.sources)))
+    kinds = alike(table.item, table.source, table.label, table.items, sources, k)
+    kind, count = (np.arange(table.items), np.ones(table.items)) if kinds is None else kinds
+    item, source, label = table.item, table.source, table.label
+    if kinds is not None:  # one item of each kind stands for all of it
+        first = np.zeros(table.items, bool)
+        first[np.unique(kind, return_index=True)[1]] = True
+        kept = first[item]
+        item, source, label = kind[item[kept]], source[kept], label[kept]
+    cell = source * k + label
+    by_item = Runs(item, cell, k)
+    by_cell = Runs(cell, item, k, None if kinds is None else count[item].astype(float))
+    posterior = np.bincount(item * k + label, minlength=len(count) * k).reshape(-1, k)
     posterior = (posterior + 1e-300) / (posterior.sum(axis=1, keepdims=True) + k * 1e-300)
     prior = np.full((k, k), off) + np.eye(k) * (diagonal - off)
-    items_by_cell, cells_by_item = table.item[by_cell], cell[by_item]
     for _ in range(iterations):
-        confusion = np.tile(prior, (len(table.sources), 1))  # row (source, said), column truth
-        confusion[cells] += np.add.reduceat(posterior[items_by_cell], cell_starts, axis=0)
-        confusion = np.maximum(confusion, 1e-10).reshape(len(table.sources), k, k)
+        confusion = np.tile(prior, (sources, 1))  # row (source, said), column truth
+        by_cell.add(posterior, confusion)
+        confusion = np.maximum(confusion, 1e-10).reshape(sources, k, k)
         logs = np.log(confusion / confusion.sum(axis=1, keepdims=True)).reshape(-1, k)
-        score = np.tile(np.log(np.maximum(posterior.mean(axis=0), 1e-10)), (table.items, 1))
-        score[item_rows] += np.add.reduceat(logs[cells_by_item], item_starts, axis=0)
-        odds = np.exp(score - score.max(axis=1, keepdims=True))
+        share = (count @ posterior) / table.items
+        score = np.tile(np.log(np.maximum(share, 1e-10)), (len(count), 1))
+        by_item.add(logs, score)
+        score -= score.max(axis=1, keepdims=True)
+        odds = np.exp(score, out=score)
         before, posterior = posterior, odds / odds.sum(axis=1, keepdims=True)
         if tolerance and np.abs(posterior - before).max() <= tolerance:
             break
-    return posterior
+    return posterior[kind]
 
 
 def one_coin(table: Table, *, iterations: int = 50, outcomes: int | None = None) -> tuple[dict[str, float], Any]:

@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeAlias
 from raywf.aggregation.ballot import Ballot, collect
 from raywf.aggregation.calibration import conformal_threshold
 from raywf.aggregation.candidates import Candidate
-from raywf.aggregation.consensus import Table, agreement_weights, clones
+from raywf.aggregation.consensus import Table, agreement_weights, clones, told_apart
 from raywf.aggregation.facts import FactSet
 from raywf.aggregation.identity import Key, identity
 from raywf.aggregation.stack import Golds, Stack, averaged, columns_of
@@ -77,7 +77,7 @@ def learn_from(ballots: Sequence[Ballot], truths: Sequence[Key | None]) -> Learn
         why = f"{len(voted)} items with answers are fewer than the {ENOUGH_ITEMS} that teach anything: plain votes"
         return Learned(why=why, golds=len(graded), items=len(voted))
     table = Table.of([ballot for ballot, _ in voted])
-    clusters = tuple(clones(table))
+    clusters = tuple(told_apart(clones(table), [b for b, _ in voted], [t for _, t in voted]))
     weights = agreement_weights(table, clusters)
     if len(graded) < ENOUGH_GOLD:
         why = (
@@ -101,7 +101,12 @@ def _stacked(
     with_probs = all(vote.distribution for ballot in ballots for vote in ballot.votes)
     width = len(columns) * (2 if with_probs else 1)
     golds = Golds(ballots, truths, columns, width)
-    b, held_out = averaged(golds, _direction(ballots, truths, columns, width, weights))
+
+    def leaning(places: Any) -> Any:
+        some = [int(place) for place in places]
+        return _direction([ballots[i] for i in some], [truths[i] for i in some], columns, width, weights)
+
+    b, held_out = averaged(golds, leaning)
     stack = Stack(columns, tuple(float(w) for w in b[:-1]), float(b[-1]))
     rows = np.arange(len(truths))
     scores = tuple(float(1 - p) for p in held_out[rows, golds.truth])
@@ -113,7 +118,7 @@ def _stacked(
         rung = "best"
         why = f"{len(truths)} gold answers, and on held-out ones {best!r} alone was right more often than the stack"
         alone = Golds(ballots, truths, {best: 0}, 1)
-        b, held_out = averaged(alone, np.ones(1))
+        b, held_out = averaged(alone, lambda _: np.ones(1))
         stack = Stack({best: 0}, (float(b[0]),), float(b[1]))
         scores = tuple(float(1 - p) for p in held_out[rows, alone.truth])
     return Learned(rung, why, len(truths), items, weights, clusters, stack, best, scores)
@@ -122,22 +127,32 @@ def _stacked(
 def _direction(
     ballots: list[Ballot], truths: list[Key], columns: dict[str, int], width: int, agreement: dict[str, float]
 ) -> Any:
-    """Log-odds of each source's accuracy: hits on gold, and its agreement with the others for twenty golds more."""
+    """Log-odds of each source's accuracy: hits on gold, and its agreement with the others for twenty golds more.
+
+    Agreement flatters all alike, so it is brought to the mean accuracy on gold. Against a right answer stands not one
+    wrong answer of many but the one that others give as well: the odds are taken against as many wrong answers as there
+    would have to be, all alike, for wrong sources to coincide as often as they do.
+    """
     import numpy as np
 
-    hits, votes = np.zeros(len(columns)), np.zeros(len(columns))
-    prior = np.full(len(columns), 0.5)
+    hits, votes, prior = np.zeros(len(columns)), np.zeros(len(columns)), np.full(len(columns), 0.5)
     for source, column in columns.items():
         prior[column] = agreement.get(source, 0.5)
-    outcomes = 2
+    pairs = alike = 0
     for ballot, truth in zip(ballots, truths, strict=True):
-        outcomes = max(outcomes, len({vote.key for vote in ballot.votes}))
+        wrong: dict[Key, int] = {}
         for vote in ballot.votes:
             column = columns.get(vote.source, columns.get("", -1))
             votes[column] += 1
             hits[column] += vote.key == truth
+            if vote.key != truth:
+                wrong[vote.key] = wrong.get(vote.key, 0) + 1
+        count = sum(wrong.values())
+        pairs += count * (count - 1) // 2
+        alike += sum(n * (n - 1) // 2 for n in wrong.values())
+    prior *= hits.sum() / max(float(prior @ votes), 1e-9)
     q = np.clip((hits + 20 * prior) / (votes + 20), 0.01, 0.99)
-    log_odds = np.maximum(np.log(q * (outcomes - 1) / (1 - q)), 0.05)
+    log_odds = np.maximum(np.log(q * (pairs + 2) / (alike + 1) / (1 - q)), 0.05)
     return np.concatenate([log_odds, log_odds / 4]) if width > len(columns) else log_odds
 
 

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from raywf.aggregation.ballot import Ballot, collect
-from raywf.aggregation.consensus import Table, clones
+from raywf.aggregation.consensus import Table, clones, told_apart
 from raywf.aggregation.evidence import CONSENSUS_WEIGHT, Dossier, Said, Standing, Trust, Truth, low_of
 from raywf.aggregation.facts import FactSet
 from raywf.aggregation.identity import Key, identity
@@ -49,7 +49,9 @@ def trust(facts: FactSet, *, half_life_s: float | None = None) -> dict[Place, Tr
         )
     items = facts.by_item()
     ballots = {item: collect(answer.candidate() for answer in answers) for item, answers in items.items()}
-    groups = clones(Table.of([ballot for ballot in ballots.values() if ballot.votes]))
+    voted_on = {item: ballot for item, ballot in ballots.items() if ballot.votes}
+    golds = [identity(facts.golds[item].truth) if item in facts.golds else None for item in voted_on]
+    groups = told_apart(clones(Table.of(list(voted_on.values()))), list(voted_on.values()), golds)
     group = {name: number for number, names in enumerate(groups) for name in names}
     size = {name: len(names) for names in groups for name in names}
     newest = max([fact.at for fact in facts], default=0.0)

@@ -15,7 +15,7 @@ skipped. The order is by learned weight per price. Nothing here is random and no
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from raywf.aggregation.ballot import Ballot, collect
 from raywf.aggregation.candidates import Candidate
@@ -24,6 +24,9 @@ from raywf.aggregation.identity import Key, identity
 from raywf.aggregation.learning import Learned, learn_from
 from raywf.aggregation.stack import Golds, Stack, along
 from raywf.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from raywf.aggregation.aggregator import ResultAggregator
 
 WORTH = 100.0
 """What a right answer is worth by default, in prices of the dearest source: one point of accuracy per call."""
@@ -158,6 +161,32 @@ class EarlyStop:
 class _Heard(NamedTuple):
     stack: Stack
     hits: tuple[bool, ...]
+
+
+def is_decided(aggregator: "ResultAggregator", candidates: Sequence[Candidate], out: Sequence[str]) -> bool:
+    """Whether the sources that are ``out`` could not change the merged value, whatever they say.
+
+    Tried rather than reasoned: all of them side with the runner-up, or with a value that nobody has named, as heavily as
+    anybody here and as sure as one can be, with a distribution and without. A tie is a change. Values that are merged from
+    their parts (numbers, records, lists, texts) are never decided: the next answer may always change them.
+    """
+    now = aggregator.merge(candidates)
+    if now.value is None or not out or now.rung == "shape":
+        return not out
+    winner = identity(now.value)
+    weight = max([1.0, *(float(candidate.weight) for candidate in candidates)])
+    rivals = [value for value, _ in now.probs if identity(value) != winner]
+    for rival in [*rivals, ("a value that nobody named", now.value)]:
+        for probs in (None, ((rival, 1.0),)):
+            if probs is not None and not any(candidate.probs for candidate in candidates):
+                continue
+            against = [Candidate(rival, source, 1.0, probs, weight) for source in out]
+            after = aggregator.merge([*candidates, *against])
+            shares = {identity(value): p for value, p in after.probs}
+            mine = shares.pop(winner, 0.0)
+            if mine <= max(shares.values(), default=0.0) + 1e-9:
+                return False
+    return True
 
 
 def _only(ballot: Ballot, heard: frozenset[str]) -> Ballot:

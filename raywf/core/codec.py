@@ -30,6 +30,9 @@ def _bytes(value: str | None) -> bytes | None:
     return None if value is None else value.encode()
 
 
+Waits: TypeAlias = ev.TimerStarted | ev.SignalAwaited | ev.ApprovalRequested | ev.MergeAwaited | ev.MergeDecided
+
+
 def to_record(event: ev.Event) -> Record:
     """The journal record of an event."""
     if type(event) is ev.TaskCompleted:  # by far the most common
@@ -53,8 +56,12 @@ def to_record(event: ev.Event) -> Record:
         case ev.AttemptFailed(task, failure, attempt, retry_at):
             return "attempt_failed", task, attempt, _dump(failure=failure.to_data(), retry_at=retry_at)
         case ev.AttemptLost(task, attempt, reason, counted, begun):
-            unsaid = {} if begun else {"begun": False}
-            return "attempt_lost", task, attempt, _dump(reason=reason, counted=counted, **unsaid)
+            return (
+                "attempt_lost",
+                task,
+                attempt,
+                _dump(reason=reason, counted=counted, **({} if begun else {"begun": False})),
+            )
         case ev.AttemptCancelled(task, attempt, abandoned):
             return "attempt_cancelled", task, attempt, _dump(abandoned=True) if abandoned else None
         case ev.ProgressMade(task, attempt, value):
@@ -67,12 +74,8 @@ def to_record(event: ev.Event) -> Record:
             return "branch_taken", task, None, _dump(side=side)
         case ev.PassStarted(task, number, value):
             return "pass_started", task, None, _dump(number=number, value=_text(value))
-        case ev.TimerStarted(task, due_at, value):
-            return "timer_started", task, None, _dump(due_at=due_at, value=_text(value))
-        case ev.SignalAwaited(task, name, due, default, update):
-            return "signal_awaited", task, None, _dump(name=name, due_at=due, default=_text(default), **_update(update))
-        case ev.ApprovalRequested():
-            return "approval_requested", event.task, None, _approval_data(event)
+        case ev.TimerStarted() | ev.SignalAwaited() | ev.ApprovalRequested() | ev.MergeAwaited() | ev.MergeDecided():
+            return _wait_record(event)
         case ev.ChildStarted(task, child):
             return "child_started", task, None, _dump(child=child)
         case ev.TimerFired(task):
@@ -91,8 +94,7 @@ def to_record(event: ev.Event) -> Record:
         case ev.ResumeRequested():
             return "resume_requested", None, None, None
         case ev.DoubtResolved(task, outcome, value, comment, id_):
-            data = _dump(outcome=outcome, value=_text(value), comment=comment, id=id_)
-            return "doubt_resolved", task, None, data
+            return "doubt_resolved", task, None, _dump(outcome=outcome, value=_text(value), comment=comment, id=id_)
         case ev.DeadlineExceeded(deadline):
             return "deadline_exceeded", None, None, _dump(deadline=deadline)
         case ev.ResultFailed(failure):
@@ -105,6 +107,20 @@ def to_record(event: ev.Event) -> Record:
 
 def _update(update: bool) -> dict[str, Any]:
     return {"update": True} if update else {}
+
+
+def _wait_record(event: Waits) -> Record:
+    match event:
+        case ev.TimerStarted(task, due_at, value):
+            return "timer_started", task, None, _dump(due_at=due_at, value=_text(value))
+        case ev.SignalAwaited(task, name, due, default, update):
+            return "signal_awaited", task, None, _dump(name=name, due_at=due, default=_text(default), **_update(update))
+        case ev.ApprovalRequested():
+            return "approval_requested", event.task, None, _approval_data(event)
+        case ev.MergeAwaited(task, due):
+            return "merge_awaited", task, None, _dump(due_at=due)
+        case ev.MergeDecided(task, answered, out):
+            return "merge_decided", task, None, _dump(answered=answered, out=out)
 
 
 def _approval_data(event: ev.ApprovalRequested) -> bytes:
@@ -177,6 +193,8 @@ _READERS: dict[str, _Reader] = {
         d.get("escalate_at"),
         tuple(d.get("escalate_to", ())),
     ),
+    "merge_awaited": lambda task, attempt, d: ev.MergeAwaited(task, d["due_at"]),
+    "merge_decided": lambda task, attempt, d: ev.MergeDecided(task, d["answered"], d["out"]),
     "child_started": lambda task, attempt, d: ev.ChildStarted(task, d["child"]),
     "timer_fired": lambda task, attempt, d: ev.TimerFired(task),
     "signal_received": lambda task, attempt, d: ev.SignalReceived(

@@ -183,6 +183,23 @@ class ApprovalRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class MergeAwaited:
+    """A merge that does not need all its sources waits for answers, at most until ``due_at``."""
+
+    task: str
+    due_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MergeDecided:
+    """The answers that a merge has decide it: those of the ``out`` sources still out could change nothing."""
+
+    task: str
+    answered: int
+    out: int
+
+
+@dataclass(frozen=True, slots=True)
 class ChildStarted:
     task: str
     child: str
@@ -301,6 +318,8 @@ Event: TypeAlias = (
     | TimerStarted
     | SignalAwaited
     | ApprovalRequested
+    | MergeAwaited
+    | MergeDecided
     | ChildStarted
     | TimerFired
     | SignalReceived

@@ -55,6 +55,8 @@ from raywf.core.events import (
     ExecutionStarted,
     ItemsEmitted,
     MapStarted,
+    MergeAwaited,
+    MergeDecided,
     PassStarted,
     PauseRequested,
     ProgressMade,
@@ -71,14 +73,14 @@ from raywf.core.events import (
 from raywf.core.failures import Failure
 from raywf.core.moves.again import forked, retried
 from raywf.core.moves.branches import branch_taken, map_started, pass_started
-from raywf.core.moves.closing import begin_closing, cancel, close, ending
+from raywf.core.moves.closing import begin_closing, close, ending
 from raywf.core.moves.draft import Draft, IllegalTransition
 from raywf.core.moves.shortcut import completed
-from raywf.core.moves.tasks import attempt_ended, attempt_failed, attempt_lost, make_ready
+from raywf.core.moves.tasks import attempt_ended, attempt_failed, attempt_lost, given_up, make_ready
 from raywf.core.moves.undoing import undo_next
 from raywf.core.moves.voices import said
 from raywf.core.moves.waits import approval_decided, doubt_resolved, resumed, signal_received, timer_fired, wait
-from raywf.core.owed import OPEN, effects_of, must_close, task_at
+from raywf.core.owed import OPEN, effects_of, must_close, stopped, task_at
 from raywf.core.plan import Plan
 from raywf.core.state import Closing, ExecutionState, ExecutionStatus, TaskState, TaskStatus, passes_of, task_states
 
@@ -178,6 +180,9 @@ def is_wanted(state: ExecutionState, task: int, item: int | None, attempt: int, 
     """Whether this attempt counts, and its execution goes on with the result."""
     if state.closing is not None and state.plan.nodes[task].undoes is None:
         return False
+    node = state.plan.nodes[task]
+    if node.merged_by is not None and stopped(state.tasks, node):
+        return False
     return is_current(state, task, item, attempt, at)
 
 
@@ -210,7 +215,7 @@ def _apply(draft: Draft, event: Event) -> None:
         case AttemptLost():
             attempt_lost(draft, event)
         case AttemptCancelled(address, attempt):
-            cancel(draft, *draft.current(address, attempt, event))
+            given_up(draft, *draft.current(address, attempt, event))
         case ProgressMade() | ItemsEmitted():
             said(draft, event)
         case MapStarted(address, width):
@@ -219,12 +224,12 @@ def _apply(draft: Draft, event: Event) -> None:
             branch_taken(draft, address, side, event)
         case PassStarted():
             pass_started(draft, event)
-        case TimerStarted() | SignalAwaited() | ApprovalRequested():
+        case TimerStarted() | SignalAwaited() | ApprovalRequested() | MergeAwaited():
             wait(draft, event)
         case ChildStarted(address, _):
             task, item, current = draft.current(address, None, event)
             draft.put(task, item, current._replace(status=TaskStatus.RUNNING, wait=event))
-        case TimerFired(address):
+        case TimerFired(address) | MergeDecided(address):
             timer_fired(draft, address, event)
         case SignalReceived() | UpdateRefused():
             signal_received(draft, event)

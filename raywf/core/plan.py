@@ -75,6 +75,23 @@ DEFAULT_OPTIONS = TaskOptions()
 
 
 @dataclass(frozen=True, slots=True)
+class Merge:
+    """How a merge that need not wait for everybody waits.
+
+    ``sources`` are the tasks behind each result; or ``fan_out`` is the mapped task whose items are the results.
+    ``quorum`` answers are enough, fewer than ``at_least`` are a failure; ``early_stop``: it ends as soon as those still out
+    could change nothing. ``members`` are all tasks that are stopped when it is done.
+    """
+
+    sources: tuple[tuple[int, ...], ...] = ()
+    fan_out: int | None = None
+    quorum: int | None = None
+    at_least: int = 1
+    early_stop: bool = False
+    members: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """One task of a plan.
 
@@ -92,6 +109,9 @@ class Node:
     that task's ``undone_by`` leads here. It is nobody's need, and does not count as left to do.
 
     A signal with ``update`` waits for updates; its ``function`` is then what accepts or refuses them, if there is any.
+
+    A merge that need not wait for everybody has ``merge``, and needs only what all its sources need; they lead to it by
+    ``merged_by``.
     """
 
     index: int
@@ -121,6 +141,8 @@ class Node:
     undoes: int | None = None
     undone_by: int | None = None
     update: bool = False
+    merge: Merge | None = None
+    merged_by: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,4 +179,5 @@ def _first_start(node: Node) -> StartAttempt | None:
 
 
 def _is_plain(node: Node) -> bool:
-    return node.undone_by is None and node.undoes is None and not node.loops
+    apart = node.undone_by is None and node.undoes is None and not node.loops
+    return apart and node.merged_by is None and node.merge is None

@@ -13,6 +13,7 @@ from raywf.core.events import (
     AttemptLost,
     BranchTaken,
     ChildStarted,
+    MergeAwaited,
     PassStarted,
     PauseRequested,
     SignalAwaited,
@@ -52,7 +53,14 @@ class TaskStatus(StrEnum):
 
 
 Wait: TypeAlias = (
-    TimerStarted | SignalAwaited | ApprovalRequested | ChildStarted | BranchTaken | PassStarted | AttemptLost
+    TimerStarted
+    | SignalAwaited
+    | ApprovalRequested
+    | MergeAwaited
+    | ChildStarted
+    | BranchTaken
+    | PassStarted
+    | AttemptLost
 )
 
 

@@ -113,6 +113,8 @@ def _wait(where: str, task: TaskState) -> Reason:
                 name,
                 task.due_at,
             )
+        case ev.MergeAwaited():
+            return Reason("task", f"more answers for the merge {where}", where, None, task.due_at)
         case _:
             return Reason("timer", f"time ({where})", where, None, task.due_at)
 

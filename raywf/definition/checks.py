@@ -11,6 +11,7 @@ from raywf.definition.expressions import Place, PlacedError, read_value
 from raywf.definition.graph import Graph
 from raywf.definition.limits import check_input_paths, limits_data
 from raywf.definition.lines import did_you_mean
+from raywf.definition.merging import check_merges
 from raywf.definition.names import FUNCTION, ID, MAX_DEPTH, MAX_WIDTH, NAME, RESERVED_PARAMETERS
 from raywf.definition.options import ON_LIMIT, check_merge, iterations, seconds, to_data
 from raywf.definition.panels import ASKED, check_order, panel_of
@@ -54,6 +55,7 @@ def check(definition: WorkflowDefinition) -> None:
     graph.check_sides()
     graph.check_order()
     graph.check_sleeps()
+    check_merges(graph)
     _check_undoable(graph)
     if depth(definition) > MAX_DEPTH:
         raise PlacedError((), f"workflow {definition.id!r} nests child workflows deeper than {MAX_DEPTH} levels")

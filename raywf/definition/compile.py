@@ -13,6 +13,7 @@ from raywf.definition.expressions import read_value
 from raywf.definition.fallback import fallback_ref
 from raywf.definition.graph import Graph
 from raywf.definition.limits import uses
+from raywf.definition.merging import merges_of, needs_of, with_merges
 from raywf.definition.model import TaskDefinition, WorkflowDefinition
 from raywf.definition.options import from_data
 from raywf.definition.reads import Reads, read_task, resolver
@@ -27,6 +28,10 @@ def compile_plan(definition: WorkflowDefinition) -> Plan:
     place_of = {at: place for place, at in enumerate(order)}
     resolve = resolver(definition, index)
     needs = [tuple(sorted(place_of[each] for each in graph.needs(at))) for at in order]
+    merges = merges_of(graph, place_of)
+    for place, merge in merges.items():
+        guard = graph.guard[order[place]]
+        needs[place] = needs_of(place, merge, needs, None if guard is None else place_of[guard[0]])
     nodes = []
     for place, at in enumerate(order):
         task = definition.tasks[at]
@@ -35,6 +40,8 @@ def compile_plan(definition: WorkflowDefinition) -> Plan:
         node = _node(place, task, reads, needs[place], None if guard is None else (place_of[guard[0]], guard[1]))
         nodes.append(replace(node, loops=tuple(place_of[each] for each in graph.loops[at])))
     nodes = _linked(nodes, graph, order, place_of)
+    if merges:
+        nodes = with_merges(nodes, merges)
     nodes = _with_compensations(nodes, [definition.tasks[at].options for at in order])
     return Plan(
         workflow=definition.id,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from raywf.definition.functions import check_arity
 from raywf.definition.lines import did_you_mean
-from raywf.definition.options import ON_LIMIT, check_merge, iterations
+from raywf.definition.options import ON_LIMIT, check_merge, check_waiting, iterations
 from raywf.definition.options import seconds as duration
 from raywf.definition.panels import ASKED, check_order, panel_of
 from raywf.definition.recording import holds_expression, record_condition
@@ -154,10 +154,21 @@ def gather(*refs: Any, id: str | None = None) -> list[Any]:
 
 
 def aggregate(
-    results: Any, *, strategy: str = "auto", accept_at: float = 0.7, id: str | None = None
+    results: Any,
+    *,
+    strategy: str = "auto",
+    accept_at: float = 0.7,
+    quorum: int | None = None,
+    at_least: int | None = None,
+    timeout: float | timedelta | None = None,
+    early_stop: bool = False,
+    id: str | None = None,
 ) -> AggregateResult:
-    """One answer from the answers of several tasks, once all are there, as ``raywf.ResultAggregator(strategy,
-    accept_at=accept_at).merge`` gives it.
+    """One answer from the answers of several tasks, as ``raywf.ResultAggregator(strategy, accept_at=accept_at).merge``
+    gives it, once all are there. It need not wait for all: ``quorum`` answers are enough; after ``timeout`` seconds, from
+    when all its sources could begin, it takes what there is; with ``early_stop`` it ends as soon as the answers still out
+    could not change the value. Then a source that fails does not answer, and what still runs is cancelled. Fewer than
+    ``at_least`` answers (default: the quorum, else 1) fail the task with ``TooFewAnswers``.
 
     ``results`` is a list of references, or a reference to a list (a fan-out, a ``gather``). A result is an answer as it
     stands; or a ``Candidate`` that a task made; or a dict of ``value`` and any of ``source, confidence, probs, weight``
@@ -177,12 +188,23 @@ def aggregate(
             raise trace.flaw(f"raywf.aggregate merges what tasks give, and {name} was not called: write {name}(…)")
     known = ("auto" if holds_expression(strategy) else strategy, 0.7 if holds_expression(accept_at) else accept_at)
     check_merge(f"{trace.flaw('raywf.aggregate')}", *known)
-    data = {
+    waiting = {"quorum": quorum, "at_least": at_least, "early_stop": early_stop, "strategy": strategy,
+               "timeout": None if holds_expression(timeout) else timeout}  # fmt: skip
+    count = None if isinstance(results, Expression) else len(results)
+    check_waiting(f"{trace.flaw('raywf.aggregate')}", waiting, count)
+    data: dict[str, Any] = {
         "results": trace.record(list(results) if isinstance(results, tuple) else results, "results of raywf.aggregate")
     }
     for name, value, usual in (("strategy", strategy, "auto"), ("accept_at", accept_at, 0.7)):
         if holds_expression(value) or value != usual:
             data[name] = trace.record(value, f"{name} of raywf.aggregate")
+    data |= {
+        name: waiting[name]
+        for name in ("quorum", "at_least", "early_stop")
+        if waiting[name] is not None and waiting[name] is not False
+    }
+    if timeout is not None:
+        data["timeout"] = _seconds(trace, "raywf.aggregate: timeout", timeout)
     return trace.reference(trace.add("aggregate", {"aggregate": data}, _given_id("raywf.aggregate", id)))  # type: ignore[return-value]
 
 

@@ -122,6 +122,41 @@ def check_merge(what: str, strategy: object, accept_at: object) -> None:
         )
 
 
+EARLY: Final = (
+    "auto", "majority", "weighted_vote", "confidence_weighted", "linear_pool", "log_pool", "wawa", "dawid_skene", "one_coin",
+)  # fmt: skip
+"""Strategies that vote on whole values. With any other the next answer may always change the value."""
+
+
+def check_waiting(what: str, options: Mapping[str, Any], count: int | None) -> None:
+    """``quorum, at_least, timeout, early_stop`` of a merge of ``count`` results (None: as many as a fan-out has). Raises
+    ``DefinitionError``."""
+    quorum, at_least = options.get("quorum"), options.get("at_least")
+    for name, value, low in (("quorum", quorum, 1), ("at_least", at_least, 0)):
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            raise DefinitionError(f"{what}: {name} is {value!r:.60}: it counts answers, so it is an integer from {low}")
+        if count is not None and value > count:
+            raise DefinitionError(f"{what}: {name} is {value}, but there are {count} sources, so it cannot be reached")
+    if quorum is not None and at_least is not None and at_least > quorum:
+        raise DefinitionError(f"{what}: at_least={at_least} is more than quorum={quorum}, at which the merge ends")
+    timeout = options.get("timeout")
+    if timeout is not None and not isinstance(timeout, dict):
+        seconds(f"{what}: timeout", timeout)
+    early = options.get("early_stop", False)
+    if not isinstance(early, bool):
+        raise DefinitionError(f"{what}: early_stop is {early!r:.60}: it is True or False")
+    strategy = options.get("strategy", "auto")
+    if early and isinstance(strategy, str) and strategy not in EARLY:
+        raise DefinitionError(
+            f"{what}: early_stop needs a strategy that votes, and with {strategy!r} the next answer may always change "
+            "the value: leave early_stop out, or give quorum= or timeout="
+        )
+    if early and not isinstance(strategy, str):
+        raise DefinitionError(f"{what}: early_stop needs a strategy that is known beforehand, such as 'majority'")
+
+
 def to_data(who: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Options as data: checked, converted, without those that are None. Raises ``DefinitionError`` naming ``who``."""
     data: dict[str, Any] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from raywf.core import events as ev
-from raywf.core.execution import is_current, task_at
+from raywf.core.execution import is_current, is_wanted, task_at
 from raywf.core.failures import Failure
 from raywf.core.state import ExecutionStatus, TaskStatus, child_of, passes_of
 from raywf.ports import DefinitionRow
@@ -99,7 +99,7 @@ def child_outcome(host: Host, parent: Live, task: int, item: int | None, outcome
     where = address(parent, task, item)
     if isinstance(outcome, bytes):
         host.turn(parent, ev.TaskCompleted(where, attempt, outcome))
-    elif parent.state.closing is not None:
+    elif not is_wanted(parent.state, task, item, attempt, passes_of(parent.state, task)):
         host.turn(parent, ev.AttemptCancelled(where, attempt))
     elif outcome is not None:
         host.turn(parent, ev.AttemptFailed(where, outcome, attempt, None))

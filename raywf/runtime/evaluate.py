@@ -12,14 +12,15 @@ from typing import Any
 from raywf.core import events as ev
 from raywf.core.bindings import INPUT, Binding, Const, Ref, evaluate, follow
 from raywf.core.failures import Failure
+from raywf.core.owed import tally
 from raywf.core.plan import Node, NodeKind
 from raywf.core.state import ExecutionState, address_of, result_bytes
 from raywf.definition import values
 from raywf.definition.panels import ASKED, check_order, panel_of
-from raywf.errors import InvalidInput, LoopLimit, RaywfError
+from raywf.errors import InvalidInput, LoopLimit, RaywfError, TooFewAnswers
 from raywf.runtime.code import Code
 from raywf.runtime.data import Blobs, spill
-from raywf.runtime.merging import merge
+from raywf.runtime.merging import answers_of, is_settled, merge, too_few
 
 MAX_WIDTH = 100_000
 MAX_ITERATIONS = 1000
@@ -121,9 +122,11 @@ class Evaluator:
                 parts = [self.encoded(state, binding) for binding in node.args]
                 return ev.TaskCompleted(where, 1, spill(b"[" + b",".join(parts) + b"]", self.blobs))
             case NodeKind.AGGREGATE:
-                given = {name: self.value(state, binding) for name, binding in node.kwargs}
-                merged = merge(state.plan, node, where, self.value(state, node.args[0]), **given)
-                return ev.TaskCompleted(where, 1, self.encode(merged))
+                if node.merge is not None and not isinstance(state.tasks[node.index].wait, ev.MergeAwaited):
+                    return ev.MergeAwaited(where, self._due(state, dict(node.kwargs).get("timeout"), now))
+                given = {name: self.value(state, binding) for name, binding in node.kwargs if name != "timeout"}
+                results = self._answers(state, node, where)
+                return ev.TaskCompleted(where, 1, self.encode(merge(state.plan, node, where, results, **given)))
             case NodeKind.SLEEP:
                 given = dict(node.kwargs)
                 seconds = _seconds(self.value(state, given["seconds"]), "sleep")
@@ -141,6 +144,30 @@ class Evaluator:
                 return self._loop(state, node, where)
             case NodeKind.CALL | NodeKind.CHILD:
                 return ev.MapStarted(where, len(self.columns(state, node)[0]))
+
+    def _answers(self, state: ExecutionState, node: Node, where: str) -> Any:
+        """The results of a merge. Where it does not wait for all, None stands for those that are missing. Raises
+        ``TooFewAnswers``."""
+        if node.merge is None:
+            return self.value(state, node.args[0])
+        answered, _ = tally(state.tasks, node.merge)
+        if answered < node.merge.at_least:
+            raise TooFewAnswers(too_few(state, node, where, answered))
+        return answers_of(state, node, self.value, self.decode)
+
+    def decided(self, state: ExecutionState, node: Node) -> ev.MergeDecided | None:
+        """Whether the answers that a waiting merge has settle it: those that are out could not change the value."""
+        assert node.merge is not None
+        answered, out = tally(state.tasks, node.merge)
+        if not answered or answered < node.merge.at_least:
+            return None
+        given = {name: self.value(state, binding) for name, binding in node.kwargs if name != "timeout"}
+        where = address_of(state, node.index)
+        try:
+            settled = is_settled(state, node, answers_of(state, node, self.value, self.decode), **given)
+        except Exception:
+            return None  # an answer that cannot be merged fails the task once all are there, or the time is up
+        return ev.MergeDecided(where, answered, out) if settled else None
 
     def _when(self, state: ExecutionState, node: Node, where: str) -> ev.Event:
         taken = state.tasks[node.index].wait

@@ -215,9 +215,14 @@ class Host:
 
     def _evaluate(self, live: Live, task: int, rows: list[EventRow]) -> Iterable[Effect]:
         current = live.state.tasks[task]
-        if current.status is not TaskStatus.READY or live.state.closing is not None or live.state.pause is not None:
+        if live.state.closing is not None or live.state.pause is not None:
             return ()
         node = live.state.plan.nodes[task]
+        if current.status is TaskStatus.WAITING and node.merge is not None:
+            decided = self.evaluator.decided(live.state, node)
+            return () if decided is None else self._step(live, decided, None, rows)
+        if current.status is not TaskStatus.READY:
+            return ()
         fact = self.evaluator.fact(live.state, node, self.clock.now())
         return self._step(live, fact, None, rows)
 

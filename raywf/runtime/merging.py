@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from raywf.core.bindings import INPUT, Binding, Ref, Sequence, references
 from raywf.core.plan import Node, NodeKind, Plan
+from raywf.core.state import ExecutionState, TaskStatus, address_of
 from raywf.errors import InvalidInput
 
 _FIELDS = frozenset({"value", "source", "confidence", "probs", "weight"})
@@ -21,12 +22,97 @@ def merge(plan: Plan, node: Node, where: str, results: Any, strategy: Any, accep
             f"{where}: a merge needs a list of results, got {type(results).__name__}: {results!r:.200}. Ask several "
             "sources, as in raywf.aggregate([f(x), g(x)])"
         )
-    names = _unlike(_sources(plan, node.args[0], len(results)))
     try:
-        found = [_candidate(result, name) for result, name in zip(results, names, strict=True)]
+        found = _candidates(plan, node, results)
         return ResultAggregator(strategy, accept_at=accept_at).merge(found)
     except InvalidInput as error:
         raise InvalidInput(f"{where}: {error}") from None
+
+
+def answers_of(
+    state: ExecutionState,
+    node: Node,
+    value: Callable[[ExecutionState, Binding], Any],
+    decode: Callable[[bytes], Any],
+) -> list[Any]:
+    """The results of a merge that does not wait for all, in their order; None for a source without an answer."""
+    merge = node.merge
+    assert merge is not None
+    if merge.fan_out is not None:
+        items = state.tasks[merge.fan_out].items or ()
+        return [None if item.status is not TaskStatus.COMPLETED else decode(item.value or b"null") for item in items]
+    done = [all(state.tasks[part].status is TaskStatus.COMPLETED for part in parts) for parts in merge.sources]
+    bindings = _parts(state.plan, node.args[0])
+    return [value(state, binding) if there else None for binding, there in zip(bindings, done, strict=True)]
+
+
+def is_settled(state: ExecutionState, node: Node, results: list[Any], strategy: Any, accept_at: Any) -> bool:
+    """Whether no answers of the sources that are out could change the value that these results have."""
+    from raywf.aggregation import ResultAggregator
+    from raywf.aggregation.stopping import is_decided
+
+    found = _candidates(state.plan, node, results)
+    out = [each.source for each, still in zip(found, _still_out(state, node), strict=True) if still]
+    return is_decided(ResultAggregator(strategy, accept_at=accept_at), [c for c in found if c.source not in out], out)
+
+
+def _still_out(state: ExecutionState, node: Node) -> list[bool]:
+    merge = node.merge
+    assert merge is not None
+    if merge.fan_out is not None:
+        return [item.status not in _ENDED for item in state.tasks[merge.fan_out].items or ()]
+    ends = [[state.tasks[part].status for part in parts] for parts in merge.sources]
+    gone = [any(end in _ENDED and end is not TaskStatus.COMPLETED for end in each) for each in ends]
+    return [
+        not lost and any(end is not TaskStatus.COMPLETED for end in each)
+        for lost, each in zip(gone, ends, strict=True)
+    ]  # fmt: skip
+
+
+_ENDED = (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED, TaskStatus.SKIPPED)
+_NAMED = 5
+
+
+def too_few(state: ExecutionState, node: Node, where: str, answered: int) -> str:
+    """Why a merge fails that has too few answers: who failed with what, and who has not answered in time."""
+    merge = node.merge
+    assert merge is not None
+    if merge.fan_out is not None:
+        places = [(merge.fan_out, at) for at in range(len(state.tasks[merge.fan_out].items or ()))]
+        states = list(state.tasks[merge.fan_out].items or ())
+    else:
+        parts = sorted({part for parts in merge.sources for part in parts})
+        places, states = [(part, -1) for part in parts], [state.tasks[part] for part in parts]
+    said = []
+    for (task, item), each in zip(places, states, strict=True):
+        name = address_of(state, task, None if item < 0 else item)
+        if each.failure is not None:
+            said.append(f"{name} failed ({each.failure.type}: {each.failure.message:.200})")
+        elif each.status not in _ENDED:
+            said.append(f"{name} has not answered in time")
+    more = f"; and {len(said) - _NAMED} more" if len(said) > _NAMED else ""
+    why = f": {'; '.join(said[:_NAMED])}{more}" if said else ""
+    count = len(merge.sources) if merge.fan_out is None else len(places)
+    return (
+        f"{where}: {answered} of {count} sources answered, and at_least={merge.at_least} must{why}. Ask more sources, give "
+        "them more time, or lower at_least"
+    )
+
+
+def _candidates(plan: Plan, node: Node, results: Any) -> list[Any]:
+    names = _unlike(_sources(plan, node.args[0], len(results)))
+    return [_candidate(result, name) for result, name in zip(results, names, strict=True)]
+
+
+def _parts(plan: Plan, binding: Binding) -> tuple[Binding, ...]:
+    """The bindings of the results, one each; a ``gather`` is looked through."""
+    match binding:
+        case Sequence(items):
+            return items
+        case Ref(task, ()) if task != INPUT and plan.nodes[task].kind is NodeKind.GATHER:
+            return plan.nodes[task].args
+        case _:
+            raise LookupError(f"a merge that does not wait for all has no list of results: {binding!r:.200}")
 
 
 def _candidate(result: Any, source: str) -> Any:

@@ -338,6 +338,35 @@ def test_isolation_process_is_an_actor_of_its_own(engine: raywf.WorkflowEngine) 
     assert os.getpid() not in shared | {alone}
 
 
+def test_a_merge_with_a_quorum_does_not_wait_for_the_slowest_and_stops_it(
+    engine: raywf.WorkflowEngine, tmp_path: Path
+) -> None:
+    @task(num_cpus=0.1)
+    def on_ray(path: str, seconds: float) -> str:
+        time.sleep(seconds)
+        Path(path).write_text("it went on")
+        return "slow"
+
+    @workflow
+    def slowly(path: str) -> str:
+        return on_ray(path, 60)
+
+    @workflow
+    def panel(folder: str) -> Any:
+        asked = [echo("quick"), echo("quick"), on_ray(f"{folder}/task", 60), slowly(f"{folder}/child")]
+        merged = raywf.aggregate([*asked, raywf.wait_signal("vote")], quorum=2, strategy="majority")
+        return merged.value
+
+    start = time.monotonic()
+    handle = engine.submit(panel, str(tmp_path))
+    assert handle.result(timeout=40) == "quick"
+    assert time.monotonic() - start < 30, "the losers were waited for"
+    tasks = {name: each.status for name, each in handle.describe().tasks.items()}
+    assert tasks["on_ray"] == tasks["slowly"] == tasks["wait_signal"] == "cancelled"
+    assert engine.get(f"{handle.id}/slowly").status() == "cancelled"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_tasks_run_where_runs_on_says(engine: raywf.WorkflowEngine) -> None:
     @workflow
     def flow() -> Any:

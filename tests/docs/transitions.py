@@ -63,6 +63,9 @@ USER = call("user", args=[{"$ref": "t"}])
 CONDITION = {"op": "<", "left": 1, "right": 2}
 WHEN = {"id": "w", "when": CONDITION, "then": ["t"]}
 
+MEMBER = call("member")
+MERGE = {"id": "t", "aggregate": {"results": [{"$ref": "member"}], "timeout": 5}}
+
 SITUATIONS: dict[TaskStatus, list[Situation]] = {
     TaskStatus.PENDING: [situation([], call("first"), call("t", after=["first"]))],
     TaskStatus.READY: [situation([], T)],
@@ -72,6 +75,7 @@ SITUATIONS: dict[TaskStatus, list[Situation]] = {
         situation([ev.AttemptStarted("t", 1), ev.AttemptLost("t", 1)], ONCE, waits_for="doubt"),
         situation([ev.SignalAwaited("t", "go", 5.0, b"1")], SIGNAL, waits_for="signal"),
         situation([ev.SignalAwaited("t", "go", 5.0)], SIGNAL, waits_for="signal"),
+        situation([ev.MergeAwaited("t", 5.0)], MERGE, MEMBER, waits_for="merge"),
         situation([ev.ApprovalRequested("t", "Go on?", b"1", 5.0)], APPROVAL, waits_for="approval"),
         situation([ev.ApprovalRequested("t", "Go on?", b"1", 5.0, b"2", b"3")], APPROVAL, waits_for="approval"),
     ],
@@ -101,6 +105,8 @@ TASK_EVENTS: dict[str, list[ev.Event]] = {
     "BranchTaken": [ev.BranchTaken("t", True)],
     "PassStarted": [ev.PassStarted("t", 1, b"1")],
     "TimerStarted": [ev.TimerStarted("t", 5.0, b"1")],
+    "MergeAwaited": [ev.MergeAwaited("t", 5.0)],
+    "MergeDecided": [ev.MergeDecided("t", 2, 1)],
     "SignalAwaited": [ev.SignalAwaited("t", "go", 5.0)],
     "ApprovalRequested": [ev.ApprovalRequested("t", "Go on?", b"1", 5.0)],
     "TimerFired": [ev.TimerFired("t")],
@@ -110,11 +116,10 @@ TASK_EVENTS: dict[str, list[ev.Event]] = {
 }
 """What can happen to a task. A signal goes to an execution, and from there to the task that waits for its name."""
 
-ANSWERS = {"SignalReceived": "signal", "ApprovalDecided": "approval", "DoubtResolved": "doubt"}
+ANSWERS = {"MergeDecided": "merge", "SignalReceived": "signal", "ApprovalDecided": "approval", "DoubtResolved": "doubt"}
 """Events that mean something to one kind of wait only."""
 
 
-MEMBER = call("member")
 BRANCH = {"id": "t", "when": CONDITION, "then": ["member"], "result": {"then": {"$ref": "member"}}}
 LOOP = {
     "id": "t",
@@ -126,6 +131,7 @@ READY_FOR: dict[str, Situation] = {
     "BranchTaken": situation([], BRANCH, MEMBER),
     "PassStarted": situation([], LOOP, MEMBER),
     "TimerStarted": situation([], SLEEP, USER),
+    "MergeAwaited": situation([], MERGE, MEMBER),
     "SignalAwaited": situation([], SIGNAL),
     "ApprovalRequested": situation([], APPROVAL),
 }

@@ -85,7 +85,12 @@ def _borrowed(task: TaskState) -> TaskState:
 
 
 def _missing(state: ExecutionState, node: Node) -> bool:
-    return state.tasks[node.index].status not in _DONE
+    return state.tasks[node.index].status not in _DONE and not _done_without(state.tasks, node)
+
+
+def _done_without(tasks: Sequence[TaskState], node: Node) -> bool:
+    """Whether a task is the source of a merge that has its value without it."""
+    return node.merged_by is not None and tasks[node.merged_by].status is TaskStatus.COMPLETED
 
 
 def _undone(state: ExecutionState) -> set[tuple[int, int | None]]:
@@ -155,6 +160,11 @@ def _spread(state: ExecutionState, gone: set[int], stale: set[int]) -> tuple[set
         for dependent in node.dependents:
             if tasks[dependent].status is not TaskStatus.SKIPPED:
                 mark(stale, dependent)
+        if node.merged_by is not None:
+            mark(stale, node.merged_by)
+        for member in () if node.merge is None else node.merge.members:
+            if tasks[member].status not in _DONE:  # it was stopped, and its answer is wanted again
+                mark(gone, member)
         for when in plan.dependents_of_sides[at]:
             taken = tasks[when].wait
             sides = plan.nodes[when]
@@ -265,7 +275,8 @@ def _met(plan: Plan, tasks: Sequence[TaskState], node: Node, need: int) -> bool:
 
 def _count(draft: Draft, node: Node) -> None:
     current = draft.tasks[node.index]
-    if not node.loops and current.status not in _DONE:
+    ended = current.status in (TaskStatus.FAILED, TaskStatus.CANCELLED) and _done_without(draft.tasks, node)
+    if not node.loops and current.status not in _DONE and not ended:
         draft.left += 1
     places = enumerate(current.items) if current.items is not None else ((None, current),)
     for item, each in places:

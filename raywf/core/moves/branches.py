@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from raywf.core.chunks import Chunks
 from raywf.core.events import BranchTaken, Event, PassStarted
+from raywf.core.moves.closing import no_longer_left
 from raywf.core.moves.draft import Draft, IllegalTransition
-from raywf.core.moves.tasks import READY, need_met, no_longer_left, settled, side_progress
+from raywf.core.moves.tasks import READY, need_met, settled, side_progress
 from raywf.core.plan import NodeKind
 from raywf.core.state import TaskState, TaskStatus
 

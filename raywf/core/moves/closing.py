@@ -9,6 +9,7 @@ from raywf.core.failures import Failure
 from raywf.core.moves.draft import BY_OTHERS, Draft, IllegalTransition
 from raywf.core.moves.undoing import not_undone
 from raywf.core.owed import OPEN, RUNS, must_close
+from raywf.core.plan import Node
 from raywf.core.state import Closing, ExecutionState, ExecutionStatus, TaskState, TaskStatus
 
 _ACTIVE = (*OPEN, TaskStatus.RETRYING)
@@ -76,3 +77,18 @@ def cancel(draft: Draft, task: int, item: int | None, current: TaskState) -> Non
     if current.status is TaskStatus.READY and draft.plan.nodes[task].options.effect == "at_most_once":
         stopped = stopped._replace(attempt=0)  # its start would be on record: it certainly had not begun
     draft.put(task, item, stopped)
+
+
+def no_longer_left(draft: Draft, node: Node) -> None:
+    """A task has completed or was skipped: its execution, or the pass of the loop around it, is nearer to its end."""
+    if not node.loops:
+        draft.left -= 1
+        return
+    loop = node.loops[-1]
+    current = draft.tasks[loop]
+    if current.remaining > 1:
+        draft.tasks[loop] = current._replace(remaining=current.remaining - 1)
+    elif draft.closing is None:  # what follows the pass is evaluated: the last state, or one more pass
+        draft.tasks[loop] = current._replace(status=TaskStatus.READY, remaining=0, wait=None)
+        draft.active += 1
+        draft.touched.append((loop, None))

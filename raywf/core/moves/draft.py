@@ -7,7 +7,7 @@ from typing import Any
 from raywf.core.chunks import Chunks, Edited
 from raywf.core.events import BranchTaken, Event, PassStarted
 from raywf.core.ids import item_address, pass_address, split_address, split_passes
-from raywf.core.owed import OPEN
+from raywf.core.owed import OPEN, stopped
 from raywf.core.state import ExecutionState, TaskState, TaskStatus
 
 BY_OTHERS = (BranchTaken, PassStarted)
@@ -44,7 +44,9 @@ class Draft:
 
     def goes_on(self, task: int) -> bool:
         """Whether a task that has not succeeded yet may be tried again: a compensation also on the way to the end."""
-        return self.closing is None or self.plan.nodes[task].undoes is not None
+        if self.closing is not None:
+            return self.plan.nodes[task].undoes is not None
+        return self.plan.nodes[task].merged_by is None or not stopped(self.tasks, self.plan.nodes[task])
 
     def locate(self, address: str) -> tuple[int, int | None]:
         task = self.plan.index.get(address)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from raywf.core.events import AttemptFailed, AttemptLost, BranchTaken
 from raywf.core.failures import Failure
-from raywf.core.moves.closing import begin_closing, cancel
+from raywf.core.moves.closing import begin_closing, cancel, no_longer_left
 from raywf.core.moves.draft import Draft
+from raywf.core.moves.merging import item_ended, source_moved, stop_sources, without_answer
 from raywf.core.moves.undoing import undo_settled
 from raywf.core.plan import Node
 from raywf.core.state import Closing, ExecutionStatus, TaskState, TaskStatus
@@ -33,21 +34,10 @@ def settled(draft: Draft, task: int) -> None:
             if task in (taken.needs_then if current.wait.side else taken.needs_otherwise):
                 side_progress(draft, when, current)
     no_longer_left(draft, node)
-
-
-def no_longer_left(draft: Draft, node: Node) -> None:
-    """A task has completed or was skipped: its execution, or the pass of the loop around it, is nearer to its end."""
-    if not node.loops:
-        draft.left -= 1
-        return
-    loop = node.loops[-1]
-    current = draft.tasks[loop]
-    if current.remaining > 1:
-        draft.tasks[loop] = current._replace(remaining=current.remaining - 1)
-    elif draft.closing is None:  # what follows the pass is evaluated: the last state, or one more pass
-        draft.tasks[loop] = current._replace(status=TaskStatus.READY, remaining=0, wait=None)
-        draft.active += 1
-        draft.touched.append((loop, None))
+    if node.merged_by is not None:
+        source_moved(draft, node.merged_by)
+    elif node.merge is not None:
+        stop_sources(draft, task)
 
 
 def need_met(draft: Draft, dependent: int) -> None:
@@ -90,6 +80,8 @@ def attempt_ended(draft: Draft, task: int, item: int | None, current: TaskState,
         undo_settled(draft, task, item)
     elif item is None:
         settled(draft, task)
+    elif node.merged_by is not None:
+        item_ended(draft, task)
     else:
         _item_settled(draft, task)
 
@@ -132,6 +124,9 @@ def fail(draft: Draft, task: int, item: int | None, current: TaskState, address:
     if draft.plan.nodes[task].undoes is not None:
         undo_settled(draft, task, item)
         return
+    if draft.plan.nodes[task].merged_by is not None and draft.closing is None:
+        without_answer(draft, task, item)
+        return
     if item is not None and draft.tasks[task].status is TaskStatus.RUNNING:
         draft.tasks[task] = draft.tasks[task]._replace(status=TaskStatus.FAILED, failure=failure)
     begin_closing(draft, Closing(ExecutionStatus.FAILED, address, failure))
@@ -142,10 +137,17 @@ def in_doubt(event: AttemptLost) -> Failure:
     return Failure("raywf.errors.InDoubt", message, attempt=event.attempt, retryable=False)
 
 
+def given_up(draft: Draft, task: int, item: int | None, current: TaskState) -> None:
+    """An attempt that was asked to stop has ended without an outcome."""
+    cancel(draft, task, item, current)
+    if draft.plan.nodes[task].merged_by is not None and draft.closing is None:
+        without_answer(draft, task, item)
+
+
 def attempt_lost(draft: Draft, event: AttemptLost) -> None:
     task, item, current = draft.current(event.task, event.attempt, event)
     if not draft.goes_on(task):
-        cancel(draft, task, item, current)
+        given_up(draft, task, item, current)
         return
     lost = current.lost + (1 if event.counted else 0)
     options = draft.plan.nodes[task].options

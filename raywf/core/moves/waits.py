@@ -11,6 +11,8 @@ from raywf.core.events import (
     AttemptLost,
     DoubtResolved,
     Event,
+    MergeAwaited,
+    MergeDecided,
     SignalAwaited,
     SignalReceived,
     TimerStarted,
@@ -18,11 +20,12 @@ from raywf.core.events import (
 )
 from raywf.core.failures import Failure
 from raywf.core.moves.draft import Draft, IllegalTransition
+from raywf.core.moves.merging import merge_due, source_moved
 from raywf.core.moves.tasks import attempt_ended, fail, in_doubt, settled
 from raywf.core.state import NO_NOTES, TaskState, TaskStatus
 
 
-def wait(draft: Draft, event: TimerStarted | SignalAwaited | ApprovalRequested) -> None:
+def wait(draft: Draft, event: TimerStarted | SignalAwaited | ApprovalRequested | MergeAwaited) -> None:
     task, _ = draft.locate(event.task)
     current = draft.expect(task, None, (TaskStatus.READY,), event)
     if isinstance(event, SignalAwaited):
@@ -40,6 +43,8 @@ def wait(draft: Draft, event: TimerStarted | SignalAwaited | ApprovalRequested) 
         due_at = event.escalate_at
     draft.tasks[task] = current._replace(status=TaskStatus.WAITING, due_at=due_at, wait=event)
     draft.touched.append((task, None))
+    if isinstance(event, MergeAwaited):
+        source_moved(draft, task)
 
 
 def _wait_ended(draft: Draft, task: int, value: bytes) -> None:
@@ -51,6 +56,8 @@ def _wait_ended(draft: Draft, task: int, value: bytes) -> None:
 def timer_fired(draft: Draft, address: str, event: Event) -> None:
     task, item = draft.locate(address)
     current = draft.expect(task, item, (TaskStatus.RETRYING, TaskStatus.WAITING), event)
+    if isinstance(event, MergeDecided) and not isinstance(current.wait, MergeAwaited):
+        raise IllegalTransition(f"task {address!r} is no merge that waits: it takes no {event!r:.200}")
     match current.wait:
         case TimerStarted(_, _, value):
             _wait_ended(draft, task, value)
@@ -64,6 +71,8 @@ def timer_fired(draft: Draft, address: str, event: Event) -> None:
                 draft.touched.append((task, None))
             else:
                 _timed_out(draft, task, current, address, asked.on_timeout, _unanswered(asked, current))
+        case MergeAwaited():
+            merge_due(draft, task)
         case AttemptLost():
             raise IllegalTransition(
                 f"task {address!r} is in doubt, and no time resolves that: it takes no {event!r:.200}"

@@ -334,6 +334,17 @@ def everything(x: int) -> Any:
 
 
 @raywf.workflow
+def some_answers(x: int) -> Any:
+    asked = [add(x), add(x), slower(x), broken(x), single(x), raywf.wait_signal("never")]
+    return add(raywf.aggregate(asked, quorum=2, timeout=600, strategy="majority").value)
+
+
+@raywf.workflow
+def stopped_early(x: int) -> Any:
+    return raywf.aggregate([add(x), add(x), slower(x)], early_stop=True, strategy="majority").value
+
+
+@raywf.workflow
 def loops(x: int) -> Any:
     return raywf.loop(lambda state: add(state, 2), x, until=lambda state: state > 10)
 
@@ -482,7 +493,7 @@ _CALM = (
     threads, retried, retried_fan_out, out_of_attempts, sleeping, sleeping_side_by_side, signal_in_vain, signal_too_late,
     nobody_approves, parent, grandparent, children_that_take_time, child_that_waits, failing, child_fails,
     sibling_of_a_child_fails, item_fails, timing_out, timed_out, on_ray, ray_fan_out, ray_takes_time,
-    loops, loops_within, loop_over_its_limit, continued, saga, saga_over_children,
+    some_answers, stopped_early, loops, loops_within, loop_over_its_limit, continued, saga, saga_over_children,
 )  # fmt: skip
 
 CASES: dict[str, Case] = {

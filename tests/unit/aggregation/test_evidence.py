@@ -166,3 +166,19 @@ def test_views_are_whole_documents_and_escape_what_sources_are_called(standing: 
         page = comparison_html(each, "A & B")
         assert "A &amp; B" in page and "<b>" not in page
         assert "http" not in page.replace('xmlns="http://www.w3.org/2000/svg"', ""), "nothing is loaded from elsewhere"
+
+
+def test_no_panel_is_cheaper_even_one_of_three() -> None:
+    """Three cheap sources reach together what no pair of them does; pairs and steps alone would pay for the dear one."""
+    chance, gold = random.Random(2), {}
+    for n in range(600):
+        truth = chance.choice("ab")
+        said = {f"cheap-{s}": truth if chance.random() < 0.8 else "ab"[truth == "a"] for s in range(3)}
+        said["dear"] = truth if chance.random() < 0.9 else "ab"[truth == "a"]
+        gold[f"i{n}"] = Dossier(
+            {name: Said(value, None, None, 1.0, 0.0) for name, value in said.items()}, Truth(truth, 0.0)
+        )
+    prices = {"cheap-0": 1.0, "cheap-1": 1.0, "cheap-2": 1.0, "dear": 10.0}
+    found = cheapest_panel(gold, prices, 0.86)
+    assert found is not None
+    assert found.sources == ("cheap-0", "cheap-1", "cheap-2")

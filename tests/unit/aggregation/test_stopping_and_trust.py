@@ -7,6 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raywf.aggregation import Answer, Candidate, EarlyStop, FactSet, Gold, ResultAggregator
+from raywf.aggregation.ballot import collect
+from raywf.aggregation.identity import identity
+from raywf.aggregation.learning import learn_from
 from raywf.aggregation.reliability import dossiers, standing
 from raywf.errors import InvalidInput
 
@@ -152,3 +155,29 @@ def test_the_two_sets_of_facts_say_the_same_of_their_gold() -> None:
         s: (t.mean, t.low, t.gold) for (s, c), t in ours.items() if c is None
     }
     assert len(dossiers(facts)) == 80 and all(d.truth and len(d.said) == 6 for d in dossiers(facts).values())
+
+
+def two_good_among_poor(copy: bool) -> list[list[Candidate]]:
+    """Two sources that are right nine times in ten, or one and its copy, beside four that mostly guess."""
+    chance = random.Random(5)
+    batch = []
+    for _ in range(300):
+        truth = chance.choice("abcdef")
+        good = [truth if chance.random() < 0.9 else chance.choice("abcdef") for _ in range(2)]
+        said = {"good": good[0], "other": good[0] if copy else good[1]}
+        said |= {f"poor{n}": truth if chance.random() < 0.3 else chance.choice("abcdef") for n in range(4)}
+        batch.append(
+            [Candidate(value, source) for source, value in said.items()] + [Candidate(truth, "truth", weight=0)]
+        )
+    return batch
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_a_few_truths_tell_two_good_sources_from_copies(copy: bool) -> None:
+    batch = two_good_among_poor(copy)
+    ballots = [collect(each[:-1]) for each in batch]
+    truths = [identity(each[-1].value) for each in batch]
+    blind = learn_from(ballots, [None] * len(ballots))
+    assert blind.clusters == (("good", "other"),), "without gold they look alike"
+    some = learn_from(ballots, [truth if at < 45 else None for at, truth in enumerate(truths)])
+    assert (some.rung, some.clusters) == ("consensus", (("good", "other"),) if copy else ())

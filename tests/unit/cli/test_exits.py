@@ -28,6 +28,7 @@ CODES: dict[str, int] = {
     "BudgetExceeded": 1,
     "RateLimited": 1,
     "ProviderError": 1,
+    "TooFewAnswers": 1,
     "ValidationFailed": 1,
     "PermissionDenied": 2,
     "LeaseLost": 1,

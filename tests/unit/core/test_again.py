@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from raywf.core import events as ev
 from raywf.core.codec import from_record, to_record
 from raywf.core.effects import Close, Effect
-from raywf.core.execution import IllegalTransition, evolve, fold, initial, outstanding
+from raywf.core.execution import IllegalTransition, evolve, fold, fold_on, initial, outstanding
 from raywf.core.kept import kept_bytes
 from raywf.core.moves.again import fork_keeps
 from raywf.core.plan import Plan
@@ -286,3 +286,34 @@ def test_a_fork_from_an_item_keeps_the_other_items() -> None:
     state = evolve(initial(plan), ev.ExecutionForked("x", "m[1]", b"{}", kept))
     assert [str(item.status) for item in state.tasks[0].items or ()] == ["completed", "ready", "completed"]
     assert statuses(state) == {"m": "running", "c": "pending"}
+
+
+def early(**options: Any) -> dict[str, Any]:
+    return {"id": "merged", "aggregate": {"results": [{"$ref": "a"}, {"$ref": "b"}], **options}}
+
+
+def test_what_a_merge_did_without_is_not_asked_again_and_not_waited_for() -> None:
+    signal = {"id": "b", "signal": {"name": "go"}}
+    plan = plan_of(call("a"), signal, early(quorum=1), call("c", "merged"))
+    state = fold(plan, [STARTED, ev.MergeAwaited("merged"), ev.SignalAwaited("b", "go"), *done("a", "merged")])
+    assert statuses(state) == {"a": "completed", "b": "cancelled", "merged": "completed", "c": "ready"}
+    state = retry(evolve(evolve(state, failed("c")), ev.ExecutionFailed("c", BROKEN)))
+    assert statuses(state) == {"a": "completed", "b": "cancelled", "merged": "completed", "c": "ready"}
+    assert list(outstanding(evolve(state, ev.TaskCompleted("c", 1, b"0")))) == [Close()]
+
+
+def test_a_merge_with_too_few_answers_asks_those_again_that_gave_none() -> None:
+    plan = plan_of(call("a"), call("b"), early(quorum=2))
+    state = fold(plan, [STARTED, ev.MergeAwaited("merged"), *done("a"), failed("b"), failed("merged")])
+    state = retry(evolve(state, ev.ExecutionFailed("merged", BROKEN)))
+    assert statuses(state) == {"a": "completed", "b": "ready", "merged": "ready"}
+    state = fold_on(state, [ev.MergeAwaited("merged"), ev.TaskCompleted("b", 1, b"1"), *done("merged")])
+    assert list(outstanding(state)) == [Close()]
+
+
+def test_a_fork_from_a_source_merges_anew_and_asks_whom_it_had_stopped() -> None:
+    plan = plan_of(call("a"), call("b"), early(quorum=1))
+    state = fold(plan, [STARTED, ev.MergeAwaited("merged"), *done("a", "merged"), ev.AttemptCancelled("b", 1)])
+    state = evolve(state, ev.ExecutionCompleted(b"0"))
+    kept = fork_keeps(state, plan.index["a"])
+    assert kept == {}

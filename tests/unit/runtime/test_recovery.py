@@ -104,6 +104,18 @@ def aggregated(x: int):
 
 
 @raywf.workflow
+def some_answers(x: int):
+    """Which of the equal answers count depends on who is quicker, what they come to does not."""
+    asked = [add(x), add(x), slow(x), raywf.wait_signal("never"), broken(x)]
+    return raywf.aggregate(asked, quorum=2, timeout=600, strategy="majority").value, add(x)
+
+
+@raywf.workflow
+def stopped_early(x: int):
+    return raywf.aggregate(add.map([x, x, x, x, x]), early_stop=True, strategy="majority").value
+
+
+@raywf.workflow
 def gathered(x: int):
     a = slow(x)
     return raywf.gather(add(x), add(2).after(a), plain(2))
@@ -248,7 +260,8 @@ CASES = {
     each.workflow.id + suffix: each
     for suffix, each in [
         *[("", Case(workflow)) for workflow in (
-            single, chain, diamond, fan_out, fan_out_over_nothing, branches, gathered, aggregated, retried, sleeping,
+            single, chain, diamond, fan_out, fan_out_over_nothing, branches, gathered, aggregated, some_answers, stopped_early,
+            retried, sleeping,
             parent, grandparent, failing, child_fails, sibling_of_a_child_fails, timing_out, saga,
             saga_over_children, looping, loop_in_a_loop, continued,
         )],
