@@ -238,7 +238,12 @@ class AsyncWorkflowEngine(
 
     async def _leave_ray(self) -> None:
         if self._place is not None and self._place.ours:
-            await asyncio.to_thread(adapter.shutdown)
+            try:
+                leaving = asyncio.get_running_loop().run_in_executor(None, adapter.shutdown)
+            except RuntimeError:  # the interpreter ends: no thread starts any more, and nobody else is on this loop
+                adapter.shutdown()
+            else:
+                await leaving
 
     async def __aenter__(self) -> AsyncWorkflowEngine:
         return self

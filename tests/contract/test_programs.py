@@ -418,6 +418,35 @@ def test_an_execution_whose_code_is_not_there_takes_signals_waits_and_says_so(st
     assert once(start, home, "main.py", "again", RAYWF_STORE=store) == ["finished now"]
 
 
+@pytest.mark.long
+def test_a_program_that_never_closes_its_engine_ends_without_a_word(start: Start, tmp_path: Path) -> None:
+    """Its private Ray is ended while the interpreter goes, when no thread starts any more."""
+    home = write(
+        tmp_path / "home",
+        steps="""
+        import raywf
+
+        @raywf.task
+        def double(x: int) -> int:
+            return 2 * x
+
+        @raywf.workflow
+        def doubled(x: int):
+            return double(x)
+        """,
+        main="""
+        import json, raywf
+        from steps import doubled
+
+        print(json.dumps([raywf.connect().run(doubled, 4)]), flush=True)
+        """,
+    )
+    program = start(home, "main.py", RAYWF_STORE=f"sqlite:///{tmp_path}/raywf.db", RAY_ADDRESS="")
+    assert program.said() == [8]
+    program.end()
+    assert "Traceback" not in program.stderr()
+
+
 def test_a_client_that_lacks_a_class_hears_its_name(start: Start, tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path}/raywf.db"
     home = write(
