@@ -465,6 +465,32 @@ def mended_child(x: int) -> Any:
     return add(mended_saga(add(x))[1]), mended_after_all.map([x, 4])
 
 
+@raywf.task
+async def odd_only(number: int) -> None:
+    if number % 2 == 0:
+        raise ValueError("even")
+
+
+@raywf.workflow
+def updated(x: int) -> Any:
+    return add(raywf.wait_update("number", validator=odd_only), x)
+
+
+@raywf.task(heartbeat_timeout=60.0)
+async def talks(a: int) -> int:
+    begin()
+    for n in range(3):
+        raywf.current().emit(n)
+        raywf.current().heartbeat(n)
+        await asyncio.sleep(2.0)
+    return a
+
+
+@raywf.workflow
+def talking(x: int) -> Any:
+    return add(talks(x))
+
+
 Command = tuple[float, str, Mapping[str, Any]]
 """Seconds after the submit, the kind, and the body as the inbox has it."""
 
@@ -487,13 +513,17 @@ def _go(at: float, value: str) -> Command:
     return at, "signal", {"name": "go", "value": value}
 
 
+def _number(at: float, value: str) -> Command:
+    return at, "update", {"name": "number", "value": value}
+
+
 _ANY = frozenset({"completed", "failed", "cancelled"})
 _CALM = (
     single, chain, brief_chain, diamond, fan_out, fan_out_over_nothing, wide, branches, branch_with_waiting, gathered,
     threads, retried, retried_fan_out, out_of_attempts, sleeping, sleeping_side_by_side, signal_in_vain, signal_too_late,
     nobody_approves, parent, grandparent, children_that_take_time, child_that_waits, failing, child_fails,
     sibling_of_a_child_fails, item_fails, timing_out, timed_out, on_ray, ray_fan_out, ray_takes_time,
-    some_answers, stopped_early, loops, loops_within, loop_over_its_limit, continued, saga, saga_over_children,
+    some_answers, stopped_early, loops, loops_within, loop_over_its_limit, continued, saga, saga_over_children, talking,
 )  # fmt: skip
 
 CASES: dict[str, Case] = {
@@ -524,6 +554,7 @@ CASES: dict[str, Case] = {
     "cancelled_and_retried": Case(
         children_that_take_time, ((1.0, "cancel", {"reason": "enough"}),), retries=1, may=_ANY
     ),
+    "updated": Case(updated, (_number(0.5, "4"), _number(1.0, "5"))),
     "everything": Case(everything, (_go(0.4, "1"),)),
 }
 """By name. Whatever is added here is tried by every seed and at every crash point."""
