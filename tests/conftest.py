@@ -48,6 +48,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         slow = item.get_closest_marker("cluster") is not None or item.get_closest_marker("kill") is not None
         return ("without_ray" in fixtures, slow and "shared_ray" not in fixtures, slow)
 
+    for item in items:
+        if {"shared_ray", "without_ray"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.cluster)  # said or not: a Ray among the quick tests would be a Ray in all of them
     items.sort(key=weight)
 
 

@@ -15,6 +15,8 @@ from tests.contract import tasks
 from tests.contract.conftest import eventually
 from tests.docs.pages import ROOT, printed_by
 
+pytestmark = pytest.mark.cluster
+
 
 def test_the_program_of_the_gallery_prints_what_it_says(shared_ray: str) -> None:
     path, printed = ROOT / "examples" / "gallery" / "retry_and_fork.py", io.StringIO()
