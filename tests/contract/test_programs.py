@@ -130,6 +130,7 @@ HELPERS = """
 """
 
 
+@pytest.mark.long
 def test_two_projects_with_a_tasks_module_share_a_store_and_an_edit_counts_at_once(
     start: Start, tmp_path: Path
 ) -> None:
@@ -265,6 +266,7 @@ JOINER = """
 """
 
 
+@pytest.mark.long
 def test_a_private_ray_is_joined_by_the_next_process_and_refused_to_another_ray(
     start: Start, shared_ray: str, tmp_path: Path
 ) -> None:
@@ -317,6 +319,7 @@ STRANGER = """
 """
 
 
+@pytest.mark.long
 def test_parked_on_a_private_ray_goes_on_with_the_next_one(start: Start, tmp_path: Path) -> None:
     """Functions in `__main__` and in a module; each Ray is gone when the next process starts."""
     write(
@@ -386,6 +389,7 @@ def test_parked_on_a_private_ray_goes_on_with_the_next_one(start: Start, tmp_pat
     assert left_within < 25, "leaving does not wait for a task of a minute"
 
 
+@pytest.mark.long
 def test_an_execution_whose_code_is_not_there_takes_signals_waits_and_says_so(start: Start, tmp_path: Path) -> None:
     """What it waits for is its next task; signals and cancels need no code. It goes on with the next connect that has it."""
     store = f"sqlite:///{tmp_path}/raywf.db"

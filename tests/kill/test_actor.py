@@ -30,7 +30,8 @@ def test_a_workflow_actor_dies_amid_500_executions(scene: Scene, seed: int) -> N
     assert found.rerun > 0, "nothing ran again: the kill came too late to mean anything"
 
 
-@pytest.mark.parametrize("seed", [11, *(pytest.param(seed, marks=pytest.mark.long) for seed in (12, 13, 14))])
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [11, 12, 13, 14])
 def test_five_deaths_in_a_row(scene: Scene, seed: int) -> None:
     """Also while the successor is still taking over. Executions whose tasks were lost often still end, and well."""
     chance = random.Random(seed)
@@ -45,6 +46,7 @@ def test_five_deaths_in_a_row(scene: Scene, seed: int) -> None:
     scene.judged(RESULTS)
 
 
+@pytest.mark.long
 def test_one_of_two_workflow_actors_dies(scene: Scene) -> None:
     """The other one does not even notice."""
     driver = scene.driver(env={"RAYWF_WORKFLOW_ACTORS": "2"})

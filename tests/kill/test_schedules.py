@@ -19,6 +19,7 @@ from tests.kill.scene import Scene
 pytestmark = [pytest.mark.kill, pytest.mark.cluster]
 
 
+@pytest.mark.long
 def test_workflow_actors_die_while_a_schedule_fires_every_second(scene: Scene) -> None:
     driver = scene.driver()
     driver.ask("submit", workflow="mixed", inputs=[1], ids=["first"])

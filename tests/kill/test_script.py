@@ -15,6 +15,7 @@ MANY = 200
 EXPECTED = sorted((n + 1) * 2 - 3 + 1 for n in range(MANY))
 
 
+@pytest.mark.long
 def test_a_successor_is_sent_the_functions_again(scene: Scene) -> None:
     driver = scene.driver(program="script.py")
     driver.ask("submit", workflow="scripted", inputs=list(range(MANY)))
