@@ -50,7 +50,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     for item in items:
         if {"shared_ray", "without_ray"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.cluster)  # said or not: a Ray among the quick tests would be a Ray in all of them
+            # Said or not: a Ray among the quick tests would be a Ray in all of them.
+            item.add_marker(pytest.mark.cluster)
     items.sort(key=weight)
 
 
