@@ -160,8 +160,9 @@ class Collectors:
         """What has become of a submit: ``("execution" | "skipped" | "unknown", execution)``. ``NotConnected``: ask another owner."""
         if shard_of(collector) not in self._epochs:
             raise NotConnected(f"the shard of {collector!r} has another owner")
-        self.are_there = True
+        self.again(True)  # the client may be faster than our own look at the schedules,
         await self.look()
+        self.again(True)  # and that look may have come in between with what was true before
         found = self._collectors.get(collector)
         if found is None:
             return "unknown", ""

@@ -115,6 +115,21 @@ def test_a_debounce_starts_once_when_it_is_quiet_with_the_last_arguments() -> No
     live_through(main)
 
 
+def test_a_client_that_is_faster_than_the_look_at_the_schedules_is_not_forgotten() -> None:
+    """The owner has not read yet that anything is collected here, and nobody else tells it to look."""
+
+    async def main() -> None:
+        engine = Engine(reindex, new_store())
+        await engine.claim()
+        engine.owner.spawn(engine.owner.collectors.look_after(engine.owner.gone))
+        await asyncio.sleep(1)
+        _, id_ = await submit(engine, "s0", "ann", 1)
+        await asyncio.sleep(6)
+        assert await found(engine) == {id_: ["ann", 1]}
+
+    live_through(main)
+
+
 def test_a_debounce_that_never_gets_quiet_starts_after_its_longest_wait() -> None:
     async def main() -> None:
         engine = await serving(reindex, new_store())
