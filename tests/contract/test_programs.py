@@ -144,6 +144,7 @@ def test_two_projects_with_a_tasks_module_share_a_store_and_an_edit_counts_at_on
     assert once(start, one, "main.py", RAYWF_STORE=store) == ["edited? 1"] * 2
 
 
+@pytest.mark.long
 def test_two_projects_at_the_same_time(start: Start, tmp_path: Path) -> None:
     main = """
     import json, sys

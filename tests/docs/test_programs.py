@@ -128,7 +128,12 @@ def test_a_program_of_the_docs_prints_what_its_page_says(name: str, place: Path,
 @pytest.mark.cluster
 @pytest.mark.timeout(500)
 @pytest.mark.parametrize(
-    "path", [path for path in [*EXAMPLES, *CONNECTING] if path.stem != "crash"], ids=lambda path: path.stem
+    "path",
+    [
+        *(path for path in EXAMPLES if path.stem != "crash"),
+        *(pytest.param(path, marks=pytest.mark.long) for path in CONNECTING),
+    ],
+    ids=lambda path: path.stem,
 )
 def test_an_example_prints_what_it_says(path: Path, place: Path, shared_ray: str) -> None:
     assert output(path, place, RAY_ADDRESS=shared_ray) == printed_by(path)

@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.kill, pytest.mark.cluster]
 MANY = 40
 
 
+@pytest.mark.long
 def test_what_is_sent_while_no_engine_runs_is_taken_by_the_next(doomed: Scene) -> None:
     """Approvals and signals are rows: all of Ray may be gone when they come, and they are applied in order, once."""
     assert doomed.head is not None

@@ -48,7 +48,8 @@ def test_all_of_ray_dies_at_once(doomed: Scene, seed: int) -> None:
     doomed.judged(RESULTS)
 
 
-@pytest.mark.parametrize("seed", [41, *(pytest.param(seed, marks=pytest.mark.long) for seed in (42,))])
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [41, 42])
 def test_the_raylet_dies(doomed: Scene, seed: int) -> None:
     """Its workers die with it, our actors among them. The old driver is told; a new one goes on."""
     assert doomed.head is not None
