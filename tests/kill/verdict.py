@@ -96,7 +96,8 @@ def epochs(store: Path) -> list[int]:
 def read_ledger(path: Path) -> list[Entry]:
     if not path.exists():
         return []
-    return [Entry(**json.loads(line)) for line in path.read_text().splitlines()]
+    whole, _, _ = path.read_text().rpartition("\n")  # a line that is still being written is not there yet
+    return [Entry(**json.loads(line)) for line in whole.splitlines()]
 
 
 def read_accepted(path: Path) -> dict[str, tuple[str, Any]]:
