@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from raywf.client import rerunning
 from raywf.client.checks import check_started, check_status, check_tags
 from raywf.client.commands import Commands
+from raywf.client.of_engine import OfEngine
 from raywf.client.reading import Readings
 from raywf.definition.lines import did_you_mean
 from raywf.errors import ExecutionClosed, InvalidInput, NotFound
@@ -119,14 +120,8 @@ async def _send(commands: Commands, action: str, id_: str, reason: str, by: str 
     return await act(id_, reason, by)
 
 
-class BulkOfEngine:
+class BulkOfEngine(OfEngine):
     """What an engine offers for many executions at once."""
-
-    def _commands(self) -> Commands:
-        raise NotImplementedError
-
-    def _poke(self, execution_id: str) -> None:
-        raise NotImplementedError
 
     async def bulk(
         self,

@@ -18,6 +18,7 @@ from pydantic_core import from_json
 from raywf.client.checks import check_text
 from raywf.client.collecting import bind_submit, rule_of, submit_row
 from raywf.client.fingerprints import fingerprint
+from raywf.client.of_engine import OfEngine
 from raywf.client.webhooks import Webhook
 from raywf.core.ids import check_execution_id
 from raywf.core.schedules import kind_of
@@ -178,16 +179,8 @@ def check_event_id(id: object) -> str:
         raise InvalidInput(str(error).replace("execution_id", "event id")) from None
 
 
-class EventsOfEngine:
+class EventsOfEngine(OfEngine):
     """What an engine offers about events."""
-
-    namespace: str
-
-    def _commands(self) -> Any:
-        raise NotImplementedError
-
-    def _poke(self, execution_id: str) -> None:
-        raise NotImplementedError
 
     async def emit(self, name: str, payload: Any = None, id: str | None = None) -> Emitted:
         """Emit an event: returns when every execution that it starts is accepted. With an ``id``, a repeat starts nothing

@@ -6,8 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from raywf.client.commands import Commands
-from raywf.client.reading import Readings
+from raywf.client.of_engine import OfEngine
 from raywf.core.admission import Rule, Slot, rule_data
 from raywf.definition.limits import Rate, check_name, rule_of
 from raywf.errors import DefinitionError, InvalidInput, NotFound
@@ -72,16 +71,8 @@ def checked_rule(name: Any, concurrency: Any, rate: Any) -> Rule:
         raise InvalidInput(str(error)) from None
 
 
-class LimitsOfEngine:
+class LimitsOfEngine(OfEngine):
     """What an engine offers about limits."""
-
-    namespace: str
-
-    def _commands(self) -> Commands:
-        raise NotImplementedError
-
-    def _readings(self) -> Readings:
-        raise NotImplementedError
 
     async def set_limit(
         self, name: str, *, concurrency: int | None = None, rate: Rate | None = None, by: str | None = None

@@ -9,25 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raywf.client.archive import Archived, archive
-from raywf.client.commands import Commands
 from raywf.client.exporting import ExportedExecution, export_execution, import_execution
-from raywf.client.reading import Readings
+from raywf.client.of_engine import OfEngine
 from raywf.client.tabular import history_table, older_than
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-class MovesOfEngine:
+class MovesOfEngine(OfEngine):
     """Mixed into the engine."""
-
-    namespace: str
-
-    def _commands(self) -> Commands:
-        raise NotImplementedError
-
-    def _readings(self) -> Readings:
-        raise NotImplementedError
 
     async def history_table(
         self,

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from raywf.client.commands import Commands
 from raywf.client.fingerprints import fingerprint
 from raywf.client.handle import AsyncExecutionHandle
+from raywf.client.of_engine import OfEngine
 from raywf.client.reading import instant
 from raywf.core.ids import new_execution_id, split_address
 from raywf.core.state import CLOSED, ExecutionState, TaskStatus
@@ -132,16 +133,8 @@ def check_place(execution_id: str, state: ExecutionState, from_task: object) -> 
         )
 
 
-class RerunsOfEngine:
+class RerunsOfEngine(OfEngine):
     """What an engine offers about doing it again."""
-
-    namespace: str
-
-    def _commands(self) -> Commands:
-        raise NotImplementedError
-
-    def _poke(self, execution_id: str) -> None:
-        raise NotImplementedError
 
     async def fork(self, execution_id: str, from_task: str, args: Any = None) -> AsyncExecutionHandle:
         """A new execution, with an id and keys of its own, that keeps the results of another one which are not downstream

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from raywf.client.checks import check_priority, check_tags, check_text
 from raywf.client.fingerprints import fingerprint
+from raywf.client.of_engine import OfEngine
 from raywf.client.reading import instant
 from raywf.config import shown
 from raywf.core.ids import check_execution_id, shard_of
@@ -341,23 +342,8 @@ class Schedule:
         return found
 
 
-class SchedulesOfEngine:
+class SchedulesOfEngine(OfEngine):
     """What an engine offers about schedules."""
-
-    namespace: str
-    store: str
-
-    def _commands(self) -> Any:
-        raise NotImplementedError
-
-    async def _lane(self, isolated: str | None) -> Any:
-        raise NotImplementedError
-
-    async def _prepare(self, lane: Any, workflow: Workflow[..., Any]) -> None:
-        raise NotImplementedError
-
-    def _poke(self, execution_id: str) -> None:
-        raise NotImplementedError
 
     def _schedules(self) -> Schedules:
         return Schedules(self._commands().inbox, self.namespace, self.store)
