@@ -131,14 +131,20 @@ def _has_token() -> bool:
     return bool(os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"))
 
 
+_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0"
+"""What an HTTP/2 client says first: the preface and empty settings (RFC 9113, 3.4). Ray's servers speak gRPC, which is that."""
+
+
 def answers(address: str, timeout_s: float = 2.0) -> bool:
-    """Whether something listens at ``host:port``."""
+    """Whether a Ray is alive at ``host:port``: it returns a greeting. To be connected says little: the system does that for
+    a process that is stopped, too, and who then asked Ray would hang for minutes."""
     import socket
 
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s):
-            return True
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s) as greeted:
+            greeted.sendall(_GREETING)
+            return bool(greeted.recv(1))
     except (OSError, ValueError):
         return False
 
