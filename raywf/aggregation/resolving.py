@@ -34,8 +34,9 @@ COMPARED_UP_TO = 200
 StepKind: TypeAlias = Literal["done", "sample", "tie_break", "judge", "person", "abstain"]
 
 
-def _is_name(source: Any) -> bool:
-    return isinstance(source, str) and source != ""
+def _is_named(source: Any) -> bool:
+    """By its name; or, in a workflow, by a callable that calls its task (`raywf.aggregate(policy=)`)."""
+    return (isinstance(source, str) and source != "") or callable(source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +44,10 @@ class MoreSamples:
     """Ask these sources, one after another, until the result is accepted. They only help where answers contradict or are missing:
     a difference of format, unit or granularity does not go away by asking again."""
 
-    sources: tuple[str, ...]
+    sources: tuple[Any, ...]
 
-    def __init__(self, *sources: str) -> None:
-        if not sources or not all(map(_is_name, sources)):
+    def __init__(self, *sources: Any) -> None:
+        if not sources or not all(map(_is_named, sources)):
             raise InvalidInput(
                 f"MoreSamples takes the names of sources, as in MoreSamples('small#2'), not {sources!r:.80}"
             )
@@ -57,8 +58,13 @@ class MoreSamples:
 class TieBreak:
     """Ask one source more, a better and dearer one; `weight` is its weight in the vote."""
 
-    source: str
+    source: Any
     weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not _is_named(self.source):
+            raise InvalidInput(f"TieBreak takes the name of a source, as in TieBreak('large'), not {self.source!r:.80}")
+        Candidate(None, "source", weight=self.weight)  # refused now, and not when the tie is there
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +80,11 @@ class AskJudge:
 
 @dataclass(frozen=True, slots=True)
 class AskPerson:
-    """Have a person decide: the answer stands, whatever the vote was."""
+    """Have a person decide: the answer stands, whatever the vote was. In a workflow it is an approval of the answer that the
+    sources gave, and `timeout` seconds without one are a no; elsewhere `timeout` means nothing."""
 
     prompt: str = "The sources differ. Which answer is right?"
+    timeout: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +126,9 @@ class Policy:
             match step:
                 case MoreSamples(sources):
                     left = next((source for source in sources if source not in taken), None)
-                    if left is not None and _may_help(result):
+                    if left is not None and may_help(result):
                         return Step("sample", left, f"{doubt}: ask {left!r} too", step)
-                case TieBreak(source) if source not in taken and _may_help(result):
+                case TieBreak(source) if source not in taken and may_help(result):
                     return Step("tie_break", source, f"{doubt}: {source!r} breaks the tie", step)
                 case AskJudge() if (
                     "judge" not in asked and (result.conflicts or not result.parts) and result.value is not None
@@ -135,7 +143,7 @@ class Policy:
         return Step("done", "", f"{doubt}, and the policy has no further step")
 
 
-def _may_help(result: AggregateResult) -> bool:
+def may_help(result: AggregateResult) -> bool:
     if result.value is None or not result.conflicts:
         return True  # too few votes, or none: another one is what is lacking
     return any(conflict.kind in ("contradiction", "missing") for conflict in result.conflicts)
@@ -150,6 +158,7 @@ def resolving(
 ) -> Generator[Asked, Any, AggregateResult]:
     """Merges, asks by `policy`, merges again. Yields a `Step` and takes its answer (a value, a `Candidate`, or None: no answer), or
     yields questions to judges and takes a reply for each."""
+    _check_names(policy)
     heard = list(candidates)
     asked: list[str] = []
     result = merge(heard)
@@ -168,11 +177,23 @@ def resolving(
             continue
         reply = yield step
         if step.kind == "person":
-            result = result if reply is None else _decided(result, reply)
+            result = result if reply is None else decided_by_person(result, reply)
         else:
             heard.append(_candidate(reply, step))
             result = merge(heard)
     return replace(result, insights=(*result.insights, *notes))
+
+
+def _check_names(policy: Policy) -> None:
+    for step in policy.steps:
+        for source in (
+            step.sources if isinstance(step, MoreSamples) else (step.source,) if isinstance(step, TieBreak) else ()
+        ):
+            if not isinstance(source, str):
+                raise InvalidInput(
+                    f"{type(step).__name__}({source!r:.60}) calls a task, which only raywf.aggregate(policy=) in the body of a workflow "
+                    "can; here a source has a name, and ask(step) asks it"
+                )
 
 
 def _candidate(reply: Any, step: Step) -> Candidate:
@@ -181,7 +202,7 @@ def _candidate(reply: Any, step: Step) -> Candidate:
     return Candidate(reply, step.source, weight=step.ask.weight if isinstance(step.ask, TieBreak) else 1.0)
 
 
-def _decided(result: AggregateResult, value: Any) -> AggregateResult:
+def decided_by_person(result: AggregateResult, value: Any) -> AggregateResult:
     """A person's answer: accepted, and as sure as the sources make it, for that is what the confidence is about."""
     key = identity(value)
     sure = next((p for known, p in result.probs if identity(known) == key), 0.0)

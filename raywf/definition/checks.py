@@ -193,7 +193,7 @@ def _check_kind(task: TaskDefinition, place: Place) -> None:
 def _check_aggregate(id: str, aggregate: Aggregate, place: Place) -> None:
     """What a merge says as a constant; what it says by a reference is checked at run time."""
     results = aggregate.results
-    if not isinstance(results, list) and not (isinstance(results, dict) and any(key[:1] == "$" for key in results)):
+    if not isinstance(results, list) and not _is_reference(results):
         raise PlacedError(
             (*place, "aggregate", "results"),
             f"aggregate {id!r}: results is {results!r:.60}: it must be a list, or a reference to one. A result names its "
@@ -202,11 +202,16 @@ def _check_aggregate(id: str, aggregate: Aggregate, place: Place) -> None:
     try:
         check_merge(
             f"aggregate {id!r}",
-            "auto" if isinstance(aggregate.strategy, dict) else aggregate.strategy,
+            "auto" if _is_reference(aggregate.strategy) else aggregate.strategy,
             0.7 if isinstance(aggregate.accept_at, dict) else aggregate.accept_at,
+            aggregate.reconcile,
         )
     except DefinitionError as error:
         raise PlacedError((*place, "aggregate"), str(error)) from None
+
+
+def _is_reference(value: Any) -> bool:
+    return isinstance(value, dict) and any(key[:1] == "$" for key in value)
 
 
 def _check_loop(id: str, loop: Loop, place: Place) -> None:

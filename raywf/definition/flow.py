@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
+from raywf.definition.asking import Flow, hearing, is_asking, plain_strategy, settled
 from raywf.definition.functions import check_arity
 from raywf.definition.lines import did_you_mean
 from raywf.definition.options import ON_LIMIT, check_merge, check_waiting, iterations
@@ -20,7 +21,7 @@ from raywf.definition.updates import validator_data
 from raywf.errors import DefinitionError
 
 if TYPE_CHECKING:
-    from raywf.aggregation import AggregateResult
+    from raywf.aggregation import AggregateResult, Policy
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -156,8 +157,10 @@ def gather(*refs: Any, id: str | None = None) -> list[Any]:
 def aggregate(
     results: Any,
     *,
-    strategy: str = "auto",
+    strategy: Any = "auto",
     accept_at: float = 0.7,
+    reconcile: Iterable[str] = (),
+    policy: Policy | None = None,
     quorum: int | None = None,
     at_least: int | None = None,
     timeout: float | timedelta | None = None,
@@ -169,6 +172,12 @@ def aggregate(
     when all its sources could begin, it takes what there is; with ``early_stop`` it ends as soon as the answers still out
     could not change the value. Then a source that fails does not answer, and what still runs is cancelled. Fewer than
     ``at_least`` answers (default: the quorum, else 1) fail the task with ``TooFewAnswers``.
+
+    ``strategy`` and ``reconcile`` are those of ``ResultAggregator``; the ``validate`` of ``Fields`` is a class here. Judges and
+    writers are tasks (a plain function becomes one), asked once all answers are there and only where these differ; one whose
+    attempts are used up is a voice less. ``policy`` says what to do where the answer is not accepted: its ``MoreSamples`` and
+    ``TieBreak`` take callables that call a task, ``AskPerson`` is an approval of the answer. What is asked is a task each, so
+    nobody is asked twice; the value is the last result.
 
     ``results`` is a list of references, or a reference to a list (a fan-out, a ``gather``). A result is an answer as it
     stands; or a ``Candidate`` that a task made; or a dict of ``value`` and any of ``source, confidence, probs, weight``
@@ -186,26 +195,40 @@ def aggregate(
         if callable(each) and not isinstance(each, Expression):
             name = getattr(each, "__name__", repr(each))
             raise trace.flaw(f"raywf.aggregate merges what tasks give, and {name} was not called: write {name}(…)")
-    known = ("auto" if holds_expression(strategy) else strategy, 0.7 if holds_expression(accept_at) else accept_at)
-    check_merge(f"{trace.flaw('raywf.aggregate')}", *known)
-    waiting = {"quorum": quorum, "at_least": at_least, "early_stop": early_stop, "strategy": strategy,
+    plain = strategy if holds_expression(strategy) else plain_strategy(trace, strategy)
+    reconcile = [reconcile] if isinstance(reconcile, str) else list(reconcile)
+    check_merge(
+        f"{trace.flaw('raywf.aggregate')}",
+        "auto" if holds_expression(plain) else plain, 0.7 if holds_expression(accept_at) else accept_at, reconcile,
+    )  # fmt: skip
+    waiting = {"quorum": quorum, "at_least": at_least, "early_stop": early_stop, "strategy": plain,
                "timeout": None if holds_expression(timeout) else timeout}  # fmt: skip
     count = None if isinstance(results, Expression) else len(results)
     check_waiting(f"{trace.flaw('raywf.aggregate')}", waiting, count)
-    data: dict[str, Any] = {
-        "results": trace.record(list(results) if isinstance(results, tuple) else results, "results of raywf.aggregate")
-    }
-    for name, value, usual in (("strategy", strategy, "auto"), ("accept_at", accept_at, 0.7)):
+    how: dict[str, Any] = {"reconcile": reconcile} if reconcile else {}
+    for name, value, usual in (("strategy", plain, "auto"), ("accept_at", accept_at, 0.7)):
         if holds_expression(value) or value != usual:
-            data[name] = trace.record(value, f"{name} of raywf.aggregate")
-    data |= {
+            how[name] = trace.record(value, f"{name} of raywf.aggregate")
+
+    def merge(given: Any, waits: Mapping[str, Any] | None = None, id: str | None = None) -> Any:
+        listed = list(given) if isinstance(given, tuple) else given
+        data = {"results": trace.record(listed, "results of raywf.aggregate"), **how, **(waits or {})}
+        return trace.reference(trace.add("aggregate", {"aggregate": data}, id))
+
+    waits = {
         name: waiting[name]
         for name in ("quorum", "at_least", "early_stop")
         if waiting[name] is not None and waiting[name] is not False
     }
     if timeout is not None:
-        data["timeout"] = _seconds(trace, "raywf.aggregate: timeout", timeout)
-    return trace.reference(trace.add("aggregate", {"aggregate": data}, _given_id("raywf.aggregate", id)))  # type: ignore[return-value]
+        waits["timeout"] = _seconds(trace, "raywf.aggregate: timeout", timeout)
+    merged = merge(results, waits, _given_id("raywf.aggregate", id))
+    if is_asking(strategy):
+        merged = hearing(trace, merged, strategy, accept_at)
+    if policy is None:
+        return merged  # type: ignore[no-any-return]
+    may_use = None if waits or isinstance(results, Expression) else list(results)
+    return settled(trace, merged, may_use, policy, Flow(when, approval, merge, accept_at), strategy)  # type: ignore[no-any-return]
 
 
 @overload

@@ -118,13 +118,15 @@ class Loop(_Data):
 
 
 class Aggregate(_Data):
-    """``results`` is a list, or a reference to one; ``strategy`` and ``accept_at`` as ``raywf.ResultAggregator`` takes them;
-    the others say when the merge need not wait for everybody (``raywf.aggregate``)."""
+    """``results`` is a list, or a reference to one; ``strategy`` (with settings: ``raywf.definition.strategies``),
+    ``accept_at`` and ``reconcile`` as ``raywf.ResultAggregator`` takes them; the others say when the merge need not wait for
+    everybody (``raywf.aggregate``)."""
 
     null_counts: ClassVar = frozenset({"results"})
     results: Any
     strategy: Any = "auto"
     accept_at: Any = 0.7
+    reconcile: list[Any] = []
     quorum: Any = None
     at_least: Any = None
     timeout: Any = None

@@ -102,19 +102,17 @@ def iterations(what: str, value: object) -> int:
 _NEED_GOLD: Final = ("stack", "best_source")
 
 
-def check_merge(what: str, strategy: object, accept_at: object) -> None:
-    """Whether there is such a strategy, and whether it can do with the answers alone. Raises ``DefinitionError``."""
+def check_merge(what: str, strategy: object, accept_at: object, reconcile: object = ()) -> None:
+    """Whether there is such a strategy (as it is stored), and whether it can do with the answers alone. Raises
+    ``DefinitionError``."""
     from raywf.aggregation import ResultAggregator
+    from raywf.definition.strategies import strategy_of
 
     try:
-        ResultAggregator(strategy, accept_at=accept_at)  # type: ignore[arg-type]
+        found = strategy_of(strategy, lambda path: object)  # a class may be at home in another process than this one
+        ResultAggregator(found, accept_at=accept_at, reconcile=reconcile)  # type: ignore[arg-type]
     except InvalidInput as error:
         raise DefinitionError(f"{what}: {error}") from None
-    if not isinstance(strategy, str):
-        raise DefinitionError(
-            f"{what}: a merge in a workflow takes the name of a strategy, not {strategy!r:.80}: what has settings is a "
-            "raywf.ResultAggregator inside a task"
-        )
     if strategy in _NEED_GOLD:
         raise DefinitionError(
             f"{what}: strategy {strategy!r} learns from gold answers, and a merge in a workflow has none: call "
@@ -148,9 +146,10 @@ def check_waiting(what: str, options: Mapping[str, Any], count: int | None) -> N
     if not isinstance(early, bool):
         raise DefinitionError(f"{what}: early_stop is {early!r:.60}: it is True or False")
     strategy = options.get("strategy", "auto")
-    if early and isinstance(strategy, str) and strategy not in EARLY:
+    settings = isinstance(strategy, dict) and not any(key[:1] == "$" for key in strategy)
+    if early and (settings or (isinstance(strategy, str) and strategy not in EARLY)):
         raise DefinitionError(
-            f"{what}: early_stop needs a strategy that votes, and with {strategy!r} the next answer may always change "
+            f"{what}: early_stop needs a strategy that votes, and with {strategy!r:.80} the next answer may always change "
             "the value: leave early_stop out, or give quorum= or timeout="
         )
     if early and not isinstance(strategy, str):

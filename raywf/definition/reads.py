@@ -85,8 +85,11 @@ def read_task(task: TaskDefinition, resolve: Resolve, place: Place) -> Reads:
         given = task.aggregate
         reads.args = [read_value(given.results, resolve, (*place, "aggregate", "results"))]
         pairs = [(name, getattr(given, name), ("aggregate", name)) for name in ("strategy", "accept_at")]
-        if given.timeout is not None:
-            pairs.append(("timeout", given.timeout, ("aggregate", "timeout")))
+        pairs += [
+            (name, getattr(given, name), ("aggregate", name))
+            for name in ("reconcile", "timeout")
+            if getattr(given, name)
+        ]
     reads.kwargs = [(name, read_value(value, resolve, (*place, *at))) for name, value, at in pairs]
     if task.when is not None:
         reads.condition = read_condition(task.when, resolve, (*place, "when"))

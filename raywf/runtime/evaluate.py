@@ -17,6 +17,7 @@ from raywf.core.plan import Node, NodeKind
 from raywf.core.state import ExecutionState, address_of, result_bytes
 from raywf.definition import values
 from raywf.definition.panels import ASKED, check_order, panel_of
+from raywf.definition.strategies import strategy_of
 from raywf.errors import InvalidInput, LoopLimit, RaywfError, TooFewAnswers
 from raywf.runtime.code import Code
 from raywf.runtime.data import Blobs, spill
@@ -124,7 +125,7 @@ class Evaluator:
             case NodeKind.AGGREGATE:
                 if node.merge is not None and not isinstance(state.tasks[node.index].wait, ev.MergeAwaited):
                     return ev.MergeAwaited(where, self._due(state, dict(node.kwargs).get("timeout"), now))
-                given = {name: self.value(state, binding) for name, binding in node.kwargs if name != "timeout"}
+                given = self._how(state, node)
                 results = self._answers(state, node, where)
                 return ev.TaskCompleted(where, 1, self.encode(merge(state.plan, node, where, results, **given)))
             case NodeKind.SLEEP:
@@ -145,6 +146,13 @@ class Evaluator:
             case NodeKind.CALL | NodeKind.CHILD:
                 return ev.MapStarted(where, len(self.columns(state, node)[0]))
 
+    def _how(self, state: ExecutionState, node: Node) -> dict[str, Any]:
+        """How a merge merges: what ``ResultAggregator`` is made with."""
+        given = {name: self.value(state, binding) for name, binding in node.kwargs if name != "timeout"}
+        if type(given["strategy"]) is not str:
+            given["strategy"] = strategy_of(given["strategy"], self.code.find_class)
+        return given
+
     def _answers(self, state: ExecutionState, node: Node, where: str) -> Any:
         """The results of a merge. Where it does not wait for all, None stands for those that are missing. Raises
         ``TooFewAnswers``."""
@@ -161,9 +169,9 @@ class Evaluator:
         answered, out = tally(state.tasks, node.merge)
         if not answered or answered < node.merge.at_least:
             return None
-        given = {name: self.value(state, binding) for name, binding in node.kwargs if name != "timeout"}
         where = address_of(state, node.index)
         try:
+            given = self._how(state, node)
             settled = is_settled(state, node, answers_of(state, node, self.value, self.decode), **given)
         except Exception:
             return None  # an answer that cannot be merged fails the task once all are there, or the time is up

@@ -13,7 +13,7 @@ from raywf.errors import InvalidInput
 _FIELDS = frozenset({"value", "source", "confidence", "probs", "weight"})
 
 
-def merge(plan: Plan, node: Node, where: str, results: Any, strategy: Any, accept_at: Any) -> Any:
+def merge(plan: Plan, node: Node, where: str, results: Any, **how: Any) -> Any:
     """The ``AggregateResult`` of the results of a merge. Raises ``InvalidInput`` that begins with ``where``."""
     from raywf.aggregation import ResultAggregator
 
@@ -23,8 +23,8 @@ def merge(plan: Plan, node: Node, where: str, results: Any, strategy: Any, accep
             "sources, as in raywf.aggregate([f(x), g(x)])"
         )
     try:
-        found = _candidates(plan, node, results)
-        return ResultAggregator(strategy, accept_at=accept_at).merge(found)
+        found = [each for spoken in _spoken(plan, node, results) for each in spoken]
+        return ResultAggregator(**how).merge(found)
     except InvalidInput as error:
         raise InvalidInput(f"{where}: {error}") from None
 
@@ -46,14 +46,14 @@ def answers_of(
     return [value(state, binding) if there else None for binding, there in zip(bindings, done, strict=True)]
 
 
-def is_settled(state: ExecutionState, node: Node, results: list[Any], strategy: Any, accept_at: Any) -> bool:
+def is_settled(state: ExecutionState, node: Node, results: list[Any], **how: Any) -> bool:
     """Whether no answers of the sources that are out could change the value that these results have."""
     from raywf.aggregation import ResultAggregator
     from raywf.aggregation.stopping import is_decided
 
-    found = _candidates(state.plan, node, results)
-    out = [each.source for each, still in zip(found, _still_out(state, node), strict=True) if still]
-    return is_decided(ResultAggregator(strategy, accept_at=accept_at), [c for c in found if c.source not in out], out)
+    spoken = list(zip(_spoken(state.plan, node, results), _still_out(state, node), strict=True))
+    out = [each.source for found, still in spoken if still for each in found]
+    return is_decided(ResultAggregator(**how), [c for found, _ in spoken for c in found if c.source not in out], out)
 
 
 def _still_out(state: ExecutionState, node: Node) -> list[bool]:
@@ -99,9 +99,17 @@ def too_few(state: ExecutionState, node: Node, where: str, answered: int) -> str
     )
 
 
-def _candidates(plan: Plan, node: Node, results: Any) -> list[Any]:
+def _spoken(plan: Plan, node: Node, results: Any) -> list[list[Any]]:
+    """The candidates of each result: one, or those of a list that a task gives of several sources."""
+    from raywf.aggregation import Candidate
+
     names = _unlike(_sources(plan, node.args[0], len(results)))
-    return [_candidate(result, name) for result, name in zip(results, names, strict=True)]
+    return [
+        result
+        if type(result) is list and result and all(isinstance(each, Candidate) for each in result)
+        else [_candidate(result, name)]
+        for result, name in zip(results, names, strict=True)
+    ]
 
 
 def _parts(plan: Plan, binding: Binding) -> tuple[Binding, ...]:
