@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
 
+from tests.journal.postgres_server import Admin, Server, in_schema, running
 from tests.kill.machine import Head
 from tests.kill.scene import Scene
 
@@ -19,10 +21,32 @@ def lasting_head() -> Iterator[Head]:
     head.end()
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """One PostgreSQL server for all tests that leave it alive."""
+    with running() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
+def store(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a store to be made on a server; empty: a file of the scene's own. A test that shall try both each time
+    is marked ``on_both``."""
+    if request.param == "sqlite":
+        yield ""
+        return
+    server: Server = request.getfixturevalue("postgres")
+    schema = f"kill_{uuid.uuid4().hex[:8]}"
+    yield in_schema(server.url, schema)
+    admin = Admin(server.url)
+    admin.do(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+    admin.close()
+
+
 @pytest.fixture
-def scene(lasting_head: Head) -> Iterator[Scene]:
+def scene(lasting_head: Head, store: str) -> Iterator[Scene]:
     """A store on the Ray that lasts. Its actors are dismissed at the end."""
-    scene = Scene(lasting_head)
+    scene = Scene(lasting_head, store)
     try:
         yield scene
     finally:
@@ -57,9 +81,9 @@ def head() -> Iterator[Head]:
 
 
 @pytest.fixture
-def doomed(head: Head) -> Iterator[Scene]:
+def doomed(head: Head, store: str) -> Iterator[Scene]:
     """A store on a Ray that this test may end."""
-    scene = Scene(head)
+    scene = Scene(head, store)
     try:
         yield scene
     finally:

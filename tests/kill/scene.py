@@ -16,8 +16,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from raywf.config import shown
 from tests.kill import verdict
 from tests.kill.machine import Head, is_alive, send, until
+from tests.kill.witness import SQLITE
+
+on_both = pytest.mark.parametrize("store", ["sqlite", "postgresql"], indirect=True)
+"""For a test that is tried on both kinds of store each time; all others are tried on PostgreSQL with the long ones."""
 
 PROGRAMS = Path(__file__).parent / "programs"
 
@@ -112,22 +119,27 @@ class Driver:
 
 
 class Scene:
-    """A folder with the store, the ledger, the tasks' module and the drivers' program."""
+    """A folder with the store, the ledger, the tasks' module and the drivers' program. ``url``: a store elsewhere."""
 
-    def __init__(self, head: Head | None) -> None:
+    def __init__(self, head: Head | None, url: str = "") -> None:
         self.head = head
         self.folder = Path(tempfile.mkdtemp(prefix="rwkill-", dir="/tmp"))
         for program in PROGRAMS.glob("*.py"):
             shutil.copy(program, self.folder)
         self.put_store(self.folder / "store.db")
+        self.url = url or self.url
         self.ledger = self.folder / "ledger.jsonl"
         self.accepted = self.folder / "accepted"
         self.drivers: list[Driver] = []
 
     def put_store(self, place: Path) -> None:
         """Where drivers that start from now on find the store."""
-        self.store = place
         self.url = f"sqlite:///{place}"
+
+    @property
+    def shown(self) -> str:
+        """The store as messages name it."""
+        return shown(self.url).removeprefix(SQLITE)
 
     def driver(
         self,
@@ -145,7 +157,7 @@ class Scene:
 
     def owner_pids(self) -> list[int]:
         """The processes of the workflow actors that hold the store now."""
-        return [pid for _, pid in verdict.owners(self.store) if is_alive(pid)]
+        return [pid for _, pid in verdict.owners(self.url) if is_alive(pid)]
 
     def kill_owner(self) -> float:
         """End a workflow actor; gives the moment."""
@@ -162,14 +174,14 @@ class Scene:
         """Wait, without any driver's help, until the store knows no open execution; gives the seconds."""
         began = time.monotonic()
         try:
-            until(lambda: verdict.count_open(self.store) == 0, timeout_s, "every execution has ended", 0.1)
+            until(lambda: verdict.count_open(self.url) == 0, timeout_s, "every execution has ended", 0.1)
         except AssertionError as error:
-            raise AssertionError(f"{error}: {verdict.count_open(self.store)} open\n{self.logs()}") from None
+            raise AssertionError(f"{error}: {verdict.count_open(self.url)} open\n{self.logs()}") from None
         return time.monotonic() - began
 
     def judged(self, results: Mapping[str, Callable[[Any], Any]], *may_fail: str) -> verdict.Verdict:
         """Everything promised is true, or the test fails with what is not."""
-        found = verdict.judge(self.store, self.ledger, self.accepted, results, may_fail=frozenset(may_fail))
+        found = verdict.judge(self.url, self.ledger, self.accepted, results, may_fail=frozenset(may_fail))
         text = "\n".join(found.wrong[:20])
         assert not found.wrong, f"{len(found.wrong)} promises are broken ({found}):\n{text}\n{self.logs()}"
         return found

@@ -12,7 +12,7 @@ from raywf.client.reading import Readings
 from tests.kill import verdict
 from tests.kill.machine import send, until
 from tests.kill.programs.killwork import RESULTS
-from tests.kill.scene import Scene
+from tests.kill.scene import Scene, on_both
 
 pytestmark = [pytest.mark.kill, pytest.mark.cluster]
 MANY = 40
@@ -61,13 +61,14 @@ async def answer_all(scene: Scene, ids: list[str]) -> None:
         await readings.close()
 
 
+@on_both
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in (1, 2, 3))])
 def test_death_between_acceptance_and_the_first_task(scene: Scene, seed: int) -> None:
     """The actor is killed as soon as the first ids are back: whatever was accepted is done, and nothing twice."""
     driver = scene.driver()
     driver.tell("submit", workflow="inside", inputs=list(range(500)), batch=1 + 7 * seed)
     until(scene.accepted.exists, 60, "something is accepted", 0.001)
-    [(_, pid)] = verdict.owners(scene.store)
+    [(_, pid)] = verdict.owners(scene.url)
     send(pid, signal.SIGKILL)
     assert driver.heard() == 500
     assert len(driver.ask("results")) == 500

@@ -7,12 +7,13 @@ import random
 import pytest
 
 from tests.kill.programs.killwork import RESULTS
-from tests.kill.scene import Scene
+from tests.kill.scene import Scene, on_both
 
 pytestmark = [pytest.mark.kill, pytest.mark.cluster]
 MANY = 500
 
 
+@on_both
 @pytest.mark.parametrize("seed", [21, *(pytest.param(seed, marks=pytest.mark.long) for seed in (22, 23))])
 def test_the_driver_dies_while_it_submits(scene: Scene, seed: int) -> None:
     """What it was told is accepted ends without it, and the next driver sees all of it."""

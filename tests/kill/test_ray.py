@@ -20,7 +20,7 @@ def connect_again(scene: Scene, timeout_s: float = 90) -> float:
     """A new driver with a Ray of its own, as soon as the old engine lets go; gives how long that took."""
     began = time.monotonic()
     while (refused := _refused(scene)) is not None:
-        assert refused.name == "StoreUnavailable" and str(scene.store) in refused.message, refused
+        assert refused.name == "StoreUnavailable" and scene.shown in refused.message, refused
         assert time.monotonic() - began < timeout_s, refused
         time.sleep(0.5)
     return time.monotonic() - began

@@ -33,9 +33,9 @@ def test_without_their_driver_they_wait_for_the_next(scene: Scene) -> None:
     ids = list(verdict.read_accepted(scene.accepted))
     scene.wait_begun(MANY)
     driver.kill()
-    [(_, pid)] = verdict.owners(scene.store)
+    [(_, pid)] = verdict.owners(scene.url)
     send(pid, signal.SIGKILL)
-    until(lambda: verdict.count_waiting(scene.store, "code") > 0, 60, "some wait for their code")
+    until(lambda: verdict.count_waiting(scene.url, "code") > 0, 60, "some wait for their code")
     second = scene.driver(program="script.py")
     assert sorted(second.ask("results", ids=ids).values()) == EXPECTED
     scene.judged({})

@@ -89,7 +89,7 @@ def test_the_disk_runs_full_and_gets_room_again(disk: Disk) -> None:
         told = refused(driver, number)
         number += 1
         disk.fill()
-    assert str(scene.store) in told and "full" in told and "Free some space" in told
+    assert scene.shown in told and "full" in told and "Free some space" in told
     time.sleep(4)  # longer than a lease: it cannot be renewed, and nobody may take that for a death
     [owner] = scene.owner_pids()
     disk.free()
@@ -106,9 +106,9 @@ def test_a_store_that_can_only_be_read_is_refused(disk: Disk) -> None:
     scene = disk.scene
     asyncio.run(open_journal(scene.url).close())
     disk.make_read_only()
-    before = scene.store.read_bytes()
+    before = Path(scene.shown).read_bytes()
     with pytest.raises(Refused) as error:
         scene.driver()
-    assert error.value.name == "StoreUnavailable" and str(scene.store) in error.value.message
+    assert error.value.name == "StoreUnavailable" and scene.shown in error.value.message
     assert "read-only" in error.value.message
-    assert scene.store.read_bytes() == before
+    assert Path(scene.shown).read_bytes() == before

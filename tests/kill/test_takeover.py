@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import signal
-import sqlite3
 
 import pytest
 
 from tests.kill import verdict
 from tests.kill.machine import send
 from tests.kill.scene import Scene
+from tests.kill.witness import ask
 
 pytestmark = [pytest.mark.kill, pytest.mark.cluster]
 MANY = 1000
@@ -17,8 +17,8 @@ MANY = 1000
 
 def next_events(scene: Scene, after: float) -> list[float]:
     """For each execution, the moment of its first event after that one."""
-    with sqlite3.connect(f"file:{scene.store}?mode=ro", uri=True) as db:
-        return [at for (at,) in db.execute("SELECT min(at) FROM events WHERE at > ? GROUP BY key ORDER BY 1", (after,))]
+    found = ask(scene.url, "SELECT min(at) FROM events WHERE at > :after GROUP BY key ORDER BY 1", after=after)
+    return [at for (at,) in found]
 
 
 def test_1000_executions_amid_15_s_tasks_go_on_within_seconds(scene: Scene, record_property: object) -> None:
@@ -26,7 +26,7 @@ def test_1000_executions_amid_15_s_tasks_go_on_within_seconds(scene: Scene, reco
     driver = scene.driver()
     driver.ask("submit", workflow="lingering", inputs=[[n, 15.0] for n in range(MANY)], batch=MANY)
     scene.wait_begun(MANY)
-    [(_, pid)] = verdict.owners(scene.store)
+    [(_, pid)] = verdict.owners(scene.url)
     killed_at = send(pid, signal.SIGKILL)
     scene.wait_begun(2 * MANY, 30)
     moments = next_events(scene, killed_at)

@@ -21,17 +21,17 @@ def test_a_stopped_workflow_actor_is_replaced_and_cannot_write(scene: Scene) -> 
     driver.ask("submit", workflow="lingering", inputs=[[n, LINGER_S] for n in range(MANY)])
     scene.wait_begun(MANY)
     time.sleep(0.5)
-    [(old, pid)] = verdict.owners(scene.store)
+    [(old, pid)] = verdict.owners(scene.url)
     send(pid, signal.SIGSTOP)
     try:
-        until(lambda: old not in dict(verdict.owners(scene.store)), 30, "another owner")
+        until(lambda: old not in dict(verdict.owners(scene.url)), 30, "another owner")
     finally:
         send(pid, signal.SIGCONT)
     heard = driver.ask("results")
     assert sorted(heard.values()) == list(range(MANY))
     until(lambda: not is_alive(pid), 30, "the old owner is gone")
     found = scene.judged({"lingering": lambda given: given[0]})
-    assert found.lost == MANY and set(verdict.epochs(scene.store)) == {2}
+    assert found.lost == MANY and set(verdict.epochs(scene.url)) == {2}
 
 
 @pytest.mark.long
@@ -44,12 +44,12 @@ def test_a_whole_engine_sleeps_and_wakes_up_too_late(doomed: Scene) -> None:
     driver.ask("submit", workflow="lingering", inputs=[[n, LINGER_S] for n in range(MANY)])
     doomed.wait_begun(MANY)
     time.sleep(0.5)
-    [(old, pid)] = verdict.owners(doomed.store)
+    [(old, pid)] = verdict.owners(doomed.url)
     send(driver.process.pid, signal.SIGSTOP)
     doomed.head.signal_all(signal.SIGSTOP)
     began = time.monotonic()
     second = doomed.driver("", wait=False)
-    until(lambda: old not in dict(verdict.owners(doomed.store)), 90, "another owner")
+    until(lambda: old not in dict(verdict.owners(doomed.url)), 90, "another owner")
     print("another engine after", round(time.monotonic() - began, 1), "s")
     doomed.head.signal_all(signal.SIGCONT)
     second.ready()
@@ -58,5 +58,5 @@ def test_a_whole_engine_sleeps_and_wakes_up_too_late(doomed: Scene) -> None:
         lambda: "lost the lease" in doomed.head.logs("lost the lease") or not is_alive(pid), 30, "the old owner knows"
     )
     found = doomed.judged({"lingering": lambda given: given[0]})
-    assert found.lost == MANY and set(verdict.epochs(doomed.store)) == {2}
+    assert found.lost == MANY and set(verdict.epochs(doomed.url)) == {2}
     assert found.statuses == {"completed": MANY}

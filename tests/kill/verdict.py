@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from raywf.client.reading import Readings
 from raywf.core.plan import Node, NodeKind
 from raywf.core.state import ExecutionState
 from raywf.ports import EventRow, ExecutionRow
+from tests.kill.witness import ask
 
 
 class Entry(NamedTuple):
@@ -66,31 +66,24 @@ class Verdict:
         )
 
 
-def count_open(store: Path) -> int:
-    """Executions that have not ended. SQLite by hand: this witness must not lean on what it judges."""
-    with sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=10) as db:
-        return int(db.execute("SELECT count(*) FROM executions WHERE ended_at IS NULL").fetchone()[0])
+def count_open(url: str) -> int:
+    """Executions that have not ended."""
+    return int(ask(url, "SELECT count(*) FROM executions WHERE ended_at IS NULL")[0][0])
 
 
-def count_waiting(store: Path, what: str) -> int:
+def count_waiting(url: str, what: str) -> int:
     """Executions that say they wait for something with this word."""
-    with sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=10) as db:
-        found = db.execute("SELECT count(*) FROM executions WHERE waiting_for LIKE ?", (f"%{what}%",)).fetchone()
-        return int(found[0])
+    return int(ask(url, "SELECT count(*) FROM executions WHERE waiting_for LIKE :what", what=f"%{what}%")[0][0])
 
 
-def owners(store: Path) -> list[tuple[str, int]]:
+def owners(url: str) -> list[tuple[str, int]]:
     """(name, process) of those who hold leases or held them when they died."""
-    with sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=10) as db:
-        found = db.execute(
-            "SELECT owner, pid FROM owners WHERE released = 0 AND owner IN (SELECT owner FROM leases) ORDER BY started_at"
-        )
-        return [(str(owner), int(pid)) for owner, pid in found]
+    sql = "SELECT owner, pid FROM owners WHERE NOT released AND owner IN (SELECT owner FROM leases) ORDER BY started_at"
+    return [(str(owner), int(pid)) for owner, pid in ask(url, sql)]
 
 
-def epochs(store: Path) -> list[int]:
-    with sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=10) as db:
-        return [int(epoch) for (epoch,) in db.execute("SELECT epoch FROM leases ORDER BY lane, shard")]
+def epochs(url: str) -> list[int]:
+    return [int(epoch) for (epoch,) in ask(url, "SELECT epoch FROM leases ORDER BY lane, shard")]
 
 
 def read_ledger(path: Path) -> list[Entry]:
@@ -108,7 +101,7 @@ def read_accepted(path: Path) -> dict[str, tuple[str, Any]]:
 
 
 def judge(
-    store: Path,
+    url: str,
     ledger: Path,
     accepted: Path,
     results: Mapping[str, Callable[[Any], Any]],
@@ -117,7 +110,7 @@ def judge(
 ) -> Verdict:
     """Look at everything. ``results`` gives the right answer by workflow; executions of ``may_fail`` workflows may fail."""
     verdict = Verdict(starts=[each for each in read_ledger(ledger) if each.what == "start"])
-    verdict.executions = asyncio.run(_executions(store, verdict))
+    verdict.executions = asyncio.run(_executions(url, verdict))
     _accepted(verdict, read_accepted(accepted), results, may_fail)
     by_task: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     for entry in verdict.starts:
@@ -131,8 +124,8 @@ def judge(
     return verdict
 
 
-async def _executions(store: Path, verdict: Verdict) -> dict[str, Seen]:
-    readings = Readings(f"sqlite:///{store}", "default")
+async def _executions(url: str, verdict: Verdict) -> dict[str, Seen]:
+    readings = Readings(url, "default")
     try:
         rows = await readings.reader.executions("default", limit=1_000_000)
         out = {}
