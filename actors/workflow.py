@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from raywf.config import Settings
-from raywf.journal.factory import open_blobs, open_journal, parse
+from raywf.journal.factory import open_bell, open_blobs, open_journal, parse
 from raywf.journal.group_commit import GroupCommit
 from raywf.ports import OwnerRow
 from raywf.runtime.attempts import Threads
@@ -20,6 +20,7 @@ from raywf.runtime.bundle import enter_bundle
 from raywf.runtime.chunks import ChunkDispatcher
 from raywf.runtime.clock import SystemClock, SystemEntropy
 from raywf.runtime.code import Code
+from raywf.runtime.collecting import inbox_of
 from raywf.runtime.data import Blobs, FileBlobs, blob_mark, blob_root
 from raywf.runtime.owner import Owner
 from raywf.runtime.parts import Parts
@@ -58,6 +59,7 @@ class WorkflowActor(Service):
             threads=Threads(loop, settings.max_threads),
             telemetry=telemetry(os.environ, {"raywf.lane": spec.lane, "raywf.owner": spec.owner}),
             code=code,
+            bell=open_bell(spec.url, [spec.lane, inbox_of(spec.lane)]),
         )
         now = clock.now()
         me = OwnerRow(

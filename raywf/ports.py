@@ -5,7 +5,7 @@ Each has an in-memory twin that ships with the library, and one contract suite t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -426,6 +426,21 @@ class Journal(Reader, Inbox, Protocol):
 
     async def inbox(self, lane: str, after: int, limit: int = 1000) -> list[InboxRow]:
         """Commands of a lane, in order. They stay until a batch that has ``taken`` them commits."""
+        ...
+
+
+class Bell(Protocol):
+    """Tells an owner that somebody has written to its inbox. A hint: the rows count, and who hears nothing looks all the
+    same, only less often."""
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether a ring would be heard now."""
+        ...
+
+    async def listen(self, ring: Callable[[int | None], None]) -> None:
+        """Call ``ring`` with the shard of each ring, on this loop, until it is cancelled; with None when rings may have been
+        missed, as after each (re)connection."""
         ...
 
 

@@ -13,6 +13,7 @@ A file is opened at once; a server is connected to by the first call, so its err
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote
@@ -21,7 +22,7 @@ from raywf.config import shown
 from raywf.errors import StoreUnavailable
 from raywf.journal.addresses import take_apart
 from raywf.journal.memory import MemoryJournal
-from raywf.ports import Clock, Inbox, Journal, Reader
+from raywf.ports import Bell, Clock, Inbox, Journal, Reader
 
 _KNOWN = "a store is sqlite:///relative/path, sqlite:////absolute/path, postgresql://user:password@host/database or memory://name"
 
@@ -103,6 +104,15 @@ def parse(url: str) -> tuple[str, str]:
             return "postgresql", url
         case _:
             raise StoreUnavailable(f"store {shown(url)!r}: this is not a store's URL; {_KNOWN}.")
+
+
+def open_bell(url: str, lanes: Sequence[str]) -> Bell | None:
+    """What rings when somebody writes to the inbox of one of ``lanes``; None where a look costs next to nothing."""
+    scheme, place = parse(url)
+    if scheme != "postgresql":
+        return None
+    bell: Bell = _postgres().PostgresBell(place, lanes)
+    return bell
 
 
 def open_blobs(url: str) -> Any:

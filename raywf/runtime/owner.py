@@ -41,6 +41,7 @@ from raywf.runtime.evaluate import Evaluator
 from raywf.runtime.gate import Gate
 from raywf.runtime.host import Host
 from raywf.runtime.leases import LeaseKeeper
+from raywf.runtime.listening import pause_s
 from raywf.runtime.live import Live
 from raywf.runtime.outbox import Outbox
 from raywf.runtime.parts import MeasuredJournal, Parts, SubmitRequest
@@ -442,7 +443,6 @@ class Owner:
 
     async def take_commands(self) -> None:
         """Look into the inbox until the owner is gone. Runs as long as the owner."""
-        pause = self.parts.settings.inbox_poll_s
         while not self.gone.is_set():
             try:
                 await self._take_once()
@@ -452,7 +452,7 @@ class Owner:
                 log.exception("reading the inbox failed; trying again")
             self._inbox_wanted.clear()
             try:
-                await asyncio.wait_for(self._inbox_wanted.wait(), pause)
+                await asyncio.wait_for(self._inbox_wanted.wait(), pause_s(self.parts))
             except TimeoutError:
                 continue
 

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from raywf.config import Settings
 from raywf.errors import StoreUnavailable
-from raywf.ports import Batch, Clock, Entropy, EventRow, Journal
+from raywf.ports import Batch, Bell, Clock, Entropy, EventRow, Journal
 from raywf.runtime.code import Code
 from raywf.runtime.data import Blobs
 from raywf.runtime.hands import Commits
@@ -70,7 +70,8 @@ class CommitBufferFactory(Protocol):
 @dataclass(slots=True)
 class Parts:
     """What an owner is built from. ``open_journal`` opens the store once more, for whoever keeps the leases
-    ``beside`` the loop (in a thread); ``work`` makes the hands that run attempts."""
+    ``beside`` the loop (in a thread); ``bell`` rings for the inbox, where one hangs; ``work`` makes the hands that run
+    attempts."""
 
     journal: Journal
     open_journal: Callable[[], Journal]
@@ -82,6 +83,7 @@ class Parts:
     threads: ThreadPool
     telemetry: Telemetry
     code: Code
+    bell: Bell | None = None
     dispatcher: Dispatcher | None = None
     beside: Callable[[], Beside] = ThreadBeside
     work: Callable[..., LocalWork] = LocalWork

@@ -16,6 +16,7 @@ from typing import Any
 from raywf.config import shown
 from raywf.errors import NotConnected, StoreUnavailable
 from raywf.ports import DefinitionRow, OwnerRow
+from raywf.runtime.listening import listen
 from raywf.runtime.outbox import Ending
 from raywf.runtime.owner import Owner
 from raywf.runtime.parts import SubmitRequest
@@ -47,6 +48,7 @@ class Service:
         with contextlib.suppress(StoreUnavailable):  # whoever looks into the inbox from now on tries again
             await owner.hear()
         self._owner = owner
+        owner.spawn(listen(owner.parts, owner.epochs, owner.poke, owner.gone))
         owner.spawn(owner.take_commands())
         owner.spawn(owner.triggers.look_after(owner.gone))
         owner.spawn(owner.collectors.look_after(owner.gone))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +13,8 @@ import pytest
 import raywf
 from raywf import task, workflow
 from raywf.cli.main import main
+from raywf.client.commands import Commands
+from raywf.client.reading import Readings
 from tests.contract.conftest import eventually
 from tests.journal.postgres_server import in_schema, running
 
@@ -37,6 +41,35 @@ def store() -> Iterator[str]:
     pytest.importorskip("asyncpg")
     with running() as server:
         yield in_schema(server.url.replace("postgres:@", "postgres:s3cret@"), f"raywf_{uuid.uuid4().hex[:8]}")
+
+
+def test_a_signal_from_elsewhere_is_heard_at_once(shared_ray: str, store: str) -> None:
+    """Whoever sends it is no client of the engine and pokes nobody; the owner itself looks once a second."""
+    ids = [f"told-{n}" for n in range(15)]
+    with raywf.connect(store=store) as engine:
+        engine.submit_many(waiting, [()] * len(ids), execution_ids=ids)
+        eventually(lambda: all(engine.get(id_).status() == "waiting" for id_ in ids))
+        sent = asyncio.run(_signal(store, ids))
+        assert [engine.get(id_).result(20) for id_ in ids] == [4] * len(ids)
+        late = sorted(_received(engine.get(id_)) - sent[id_] for id_ in ids)
+    assert late[len(late) // 2] < 0.2, f"half of them wait for the owner's next look: {late}"
+
+
+async def _signal(store: str, ids: list[str]) -> dict[str, float]:
+    readings = Readings(store, "default")
+    commands = Commands(store, "default", readings)
+    sent = {}
+    for id_ in ids:
+        sent[id_] = time.time()
+        await commands.signal(id_, "go", 2)
+        await asyncio.sleep(0.11)
+    await commands.close()
+    await readings.close()
+    return sent
+
+
+def _received(handle: Any) -> float:
+    return next(float(event.at.timestamp()) for event in handle.history() if event.kind == "signal_received")
 
 
 def test_a_program_runs_on_a_server(shared_ray: str, store: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,10 @@ from raywf.errors import RaywfError, StoreUnavailable
 
 _KEPT = "Nothing accepted before is lost."
 _AGAIN = f"{_KEPT} A commit under way is tried again by itself, and recognised if it was written."
+NO_HOST = (
+    f"of its hosts none that answers is as the URL's target_session_attrs asks. {_AGAIN} If the server that could be written "
+    "is gone for good, promote its standby."
+)
 
 _MEANING: tuple[tuple[type[BaseException], str], ...] = (
     (
@@ -42,6 +46,7 @@ _MEANING: tuple[tuple[type[BaseException], str], ...] = (
         f"the server reports damage or a defect of its own. {_AGAIN} Look at the server's log.",
     ),
     (asyncpg.IdleInTransactionSessionTimeoutError, f"this process stood still within a commit. {_AGAIN}"),
+    (asyncpg.TargetServerAttributeNotMatched, NO_HOST),
     (asyncpg.InternalClientError, f"the connection broke in mid-sentence. {_AGAIN}"),
     (asyncpg.InterfaceError, f"the connection was lost. {_AGAIN}"),
     (TimeoutError, f"the server does not answer. {_AGAIN} Check that it runs and that the network leads to it."),

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import asyncpg
 
 from raywf.core.admission import rule_data
+from raywf.errors import StoreUnavailable
 from raywf.journal.conflicts import KeysTaken
 from raywf.journal.postgres import commits, rows
+from raywf.journal.postgres.bell import ring
 from raywf.journal.postgres.link import Link, escaped
 from raywf.journal.postgres.reader import PostgresReader
 from raywf.ports import Batch, Clock, DefinitionRow, InboxRow, LimitRow, ScheduleRow
@@ -44,7 +47,11 @@ class PostgresInbox(PostgresReader):
                 ON CONFLICT (namespace, execution, command_id) DO NOTHING"""
             return rows.count(await db.execute(sql, *row[1:])) == 1
 
-        return await self._change(write)
+        is_new = await self._change(write)
+        if is_new:
+            with suppress(StoreUnavailable, asyncpg.PostgresError):  # the row is there, and will be looked for
+                await self._writing.run(lambda db: ring(db, self._schema, row.lane, row.execution))
+        return is_new
 
     async def bring_in(self, batch: Batch) -> None:
         try:

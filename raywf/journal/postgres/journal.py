@@ -116,6 +116,7 @@ class PostgresJournal(PostgresInbox):
         wanted = sorted(set(shards))
 
         async def write(db: Any) -> dict[int, int]:
+            await making.assert_format(db, self._shown)
             now = await self._now(db)
             row = owner._replace(expires_at=now + lease_s, released=False)
             await db.execute(

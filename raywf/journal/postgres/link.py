@@ -18,7 +18,7 @@ import asyncpg
 from raywf.config import shown
 from raywf.errors import StoreUnavailable
 from raywf.journal.addresses import take_apart
-from raywf.journal.postgres.errors import explain, is_broken
+from raywf.journal.postgres.errors import NO_HOST, explain, is_broken
 
 T = TypeVar("T")
 CONNECT_S = 10.0
@@ -80,10 +80,16 @@ class Link:
                     "search_path": self._schema,
                     "application_name": "raywf",
                     "idle_in_transaction_session_timeout": str(_STANDING_MS),
+                    # What nobody waits for any more ends there, too; and no role's shorter one stops a commit for ever.
+                    "statement_timeout": str(int(self._patience_s * 1000)),
                 },
             )
         except ValueError:  # the driver's words may repeat the password
             raise StoreUnavailable(f"store {self.shown}: the URL cannot be used. Check each of its parts.") from None
+        except OSError as error:
+            if "target_session_attrs=" not in self._dsn:
+                raise
+            raise StoreUnavailable(f"store {self.shown}: {NO_HOST} ({type(error).__name__}: {error})") from error
         try:
             await db.set_type_codec("text", encoder=to_bytes, decoder=to_text, schema="pg_catalog", format="binary")
             # What is answered must be on disk, whatever the role's default is.
