@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 TARGET_S = 0.05
 MAX_CHUNK = 512
+BRIEF_S = 5 * TARGET_S
+"""A call of small tasks waits for the calls before it and takes ``TARGET_S``. One that is out for so long has met something:
+then the history says of its attempts that they have begun, which otherwise costs as much as saying that they ended."""
 _SMOOTHING = 0.3
 
 
@@ -35,6 +38,12 @@ def chunk_size(pace: Pace, ready: int, idle_calls: int) -> int:
         return min(ready, 1)
     fair = -(-ready // max(idle_calls, 1))
     return max(1, min(round(TARGET_S / pace.seconds), fair, MAX_CHUNK, ready))
+
+
+def brief_s(pace: Pace, tasks: int) -> float:
+    """For how long a call of so many tasks need not be told of, in seconds: ``BRIEF_S`` if it should take ``TARGET_S``, as
+    small tasks travel, and is not known to be slower; else 0."""
+    return BRIEF_S if pace.seconds is not None and pace.seconds * tasks <= 1.5 * TARGET_S else 0.0
 
 
 def calls_in_flight(cpus: float, cpus_per_call: float) -> int:

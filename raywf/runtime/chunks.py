@@ -14,10 +14,10 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any, Protocol
 
-from raywf.core.chunking import Pace, calls_in_flight, chunk_size
+from raywf.core.chunking import Pace, brief_s, calls_in_flight, chunk_size
 from raywf.core.effects import StartAttempt
 from raywf.core.failures import Failure
-from raywf.core.plan import FunctionRef, TaskOptions
+from raywf.core.plan import FunctionRef, Node, TaskOptions
 from raywf.core.waiting import demand, unplaceable
 from raywf.runtime.bundle import Bundle
 from raywf.runtime.code import Code
@@ -32,7 +32,9 @@ from raywf.runtime.worker import Chunk, Item
 
 log = logging.getLogger("raywf.chunks")
 _DATAREF = re.compile(rb'"\$t":"dataref","hash":"([0-9a-f]{64})"')
+_HASH_LENGTH = 64
 _HOT = 32
+_REMEMBERED = 1_000
 MAX_UNBEGUN = 3
 """Calls that may die before they begin anything, until that counts as a loss of their tasks: code that ends its process
 when it is imported must not be sent for ever."""
@@ -131,6 +133,7 @@ class ChunkDispatcher:
         self.owner = owner
         self._loop = asyncio.get_running_loop()
         self._kinds: dict[tuple[FunctionRef, TaskOptions, bool], _Kind] = {}
+        self._kind_of: dict[tuple[int, bool], tuple[Node, _Kind]] = {}
         self._order = itertools.count()
         self._numbers = itertools.count(1)
         self._sent: dict[int, Any] = {}
@@ -139,13 +142,24 @@ class ChunkDispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def submit(self, call: RemoteCall) -> None:
+        kind = self._kind(call)
+        heapq.heappush(kind.queue, (-call.live.row.priority, next(self._order), call))
+        kind.waiting.add(call)
+        self._pump_soon()
+
+    def _kind(self, call: RemoteCall) -> _Kind:
+        """Its options have twenty fields: a node's kind is remembered, so that they are not hashed for each attempt."""
+        known = self._kind_of.get((id(call.node), call.isolated))
+        if known is not None and known[0] is call.node and known[1].function == call.function:
+            return known[1]
         key = (call.function, call.node.options, call.isolated)
         kind = self._kinds.get(key)
         if kind is None:
             kind = self._kinds[key] = _Kind(call.function, call.node.options)
-        heapq.heappush(kind.queue, (-call.live.row.priority, next(self._order), call))
-        kind.waiting.add(call)
-        self._pump_soon()
+        if len(self._kind_of) >= _REMEMBERED:
+            self._kind_of.clear()
+        self._kind_of[id(call.node), call.isolated] = call.node, kind
+        return kind
 
     def _pump_soon(self) -> None:
         if not self._pumping:
@@ -209,8 +223,9 @@ class ChunkDispatcher:
         )
         self._flights[flight.number] = flight
         flight.ref = self.transport.send(chunk, self._sent_by_value(kind.function), list(hot.values()), kind.options)
+        brief_until = flight.sent_at + brief_s(kind.pace, len(calls))
         for call in calls:
-            call.begun = True
+            call.begun, call.brief_until = True, brief_until
             call.state = flight
         kind.flying += 1
         if is_demanding(kind.options):
@@ -248,7 +263,7 @@ class ChunkDispatcher:
         hot: dict[str, Any] = {}
         for call in calls:
             for data in (*call.args, *call.kwargs.values()):
-                for found in _DATAREF.findall(data):
+                for found in _DATAREF.findall(data) if len(data) > _HASH_LENGTH else ():
                     hash_ = found.decode()
                     if hash_ not in self._hot:
                         self._hot[hash_] = self.transport.put(self.blobs.get(hash_))

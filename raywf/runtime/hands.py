@@ -39,6 +39,10 @@ class Work(Protocol):
         """Whether the attempt has left the queue; None when it is not even in one."""
         ...
 
+    def is_brief(self, handle: Any) -> bool:
+        """Whether an attempt that has begun is expected to end in a moment: then nobody need know that it began."""
+        ...
+
     def cancel(self, handle: Any) -> None:
         """Ask the attempt to end. Whichever way it ends is reported."""
         ...

@@ -340,7 +340,7 @@ class Host:
             if handle is None or not is_current(live.state, task, item, attempt, effect.at):
                 continue
             begun = self.work.has_begun(handle)
-            if begun is False:
+            if begun is False or (begun and self.work.is_brief(handle)):
                 queued.append((live, effect))
             elif begun and task_at(live.state, task, item).status is TaskStatus.READY:
                 self.turn(live, ev.AttemptStarted(address(live, task, item), attempt))

@@ -13,6 +13,7 @@ import os
 import tempfile
 import time
 from dataclasses import dataclass, field
+from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,20 @@ class SpoolWriter:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
     def started(self, item: int) -> None:
-        os.write(self._file, f'["s",{item},{time.time()!r}]\n'.encode())
+        os.write(self._file, self._begins(item).encode())
 
-    def ended(self, item: int, outcome: Any) -> None:
-        os.write(self._file, json.dumps(["r", item, outcome]).encode() + b"\n")
+    def ended(self, item: int, outcome: list[Any], begins: int | None = None) -> None:
+        """Note the outcome of an item, and in the same write that the next one begins."""
+        match outcome:
+            case ["ok", str(text)]:
+                note = f'["r",{item},["ok",{quoted(text)}]]\n'
+            case _:
+                note = json.dumps(["r", item, outcome]) + "\n"
+        os.write(self._file, (note if begins is None else note + self._begins(begins)).encode())
+
+    @staticmethod
+    def _begins(item: int) -> str:
+        return f'["s",{item},{time.time()!r}]\n'
 
     @property
     def fileno(self) -> int:

@@ -43,6 +43,7 @@ class RemoteCall:
         "at",
         "attempt",
         "begun",
+        "brief_until",
         "context",
         "function",
         "isolated",
@@ -69,6 +70,7 @@ class RemoteCall:
         self.context: tuple[Any, ...] = ()
         self.notes: Notes = NO_NOTES
         self.begun = False
+        self.brief_until = 0.0  # monotonic: until then the call it travels in takes no longer than its like
         self.queued_at = 0.0
         self.state: Any = None
         self.unbegun = 0  # calls that died before they began anything
@@ -218,14 +220,7 @@ class LocalWork:
             call.kwargs = {name: self.evaluator.encoded(live.state, binding) for name, binding in node.kwargs}
         except Exception as error:
             return self._fail_soon(live, node, effect, error)
-        context = self.context(live, node, effect)
-        call.context = (
-            context.execution_id,
-            context.task_id,
-            context.attempt,
-            context.idempotency_key,
-            context.deadline,
-        )
+        call.context = self._identity(live, node, effect)
         call.notes = task_at(live.state, effect.task, effect.item).notes or NO_NOTES
         self.dispatcher.submit(call)
         return call
@@ -238,6 +233,10 @@ class LocalWork:
     def has_begun(self, handle: Any) -> bool | None:
         """None: it cannot begin before something else happens, and is started anew then."""
         return None if isinstance(handle, (Missing, Asking)) else bool(handle.begun)
+
+    def is_brief(self, handle: Any) -> bool:
+        """Whether an attempt that has begun is expected to end in a moment."""
+        return type(handle) is RemoteCall and handle.brief_until > self.host.clock.monotonic()
 
     def cancel(self, handle: Any) -> None:
         match handle:
@@ -318,20 +317,21 @@ class LocalWork:
     # arguments
 
     def context(self, live: Live, node: Node, effect: StartAttempt) -> TaskContext:
-        where = address(live, node.index, effect.item)
         notes = task_at(live.state, node.index, effect.item).notes or NO_NOTES
         mouth = Mouth(self.host.voices, live, effect)
         return TaskContext(
-            execution_id=live.id,
-            task_id=where,
-            attempt=effect.attempt,
-            idempotency_key=key_of(live.state, live.id, where),
-            deadline=None if live.row.deadline is None else datetime.fromtimestamp(live.row.deadline, UTC),
+            *self._identity(live, node, effect),
             report=mouth.report,
             pass_on=mouth.pass_on,
             last_progress=None if notes.progress is None else self.evaluator.decode(notes.progress),
             emitted=notes.emitted,
         )
+
+    def _identity(self, live: Live, node: Node, effect: StartAttempt) -> tuple[str, str, int, str, datetime | None]:
+        """The first fields of a ``TaskContext``: those that travel to a worker."""
+        where = address(live, node.index, effect.item)
+        deadline = None if live.row.deadline is None else datetime.fromtimestamp(live.row.deadline, UTC)
+        return live.id, where, effect.attempt, key_of(live.state, live.id, where), deadline
 
     def columns(self, live: Live, node: Node) -> list[list[bytes]]:
         """The encoded positional arguments of a fan-out, computed once while it runs (in a loop: in this pass)."""

@@ -255,9 +255,9 @@ class Workers:
             args = [values.decode(each, code.find_class, blobs.get) for each in item.args]
             kwargs = {name: values.decode(each, code.find_class, blobs.get) for name, each in item.kwargs.items()}
             if function.is_async:
-                result = await _with_timeout(function.call, context, args, kwargs, chunk.timeout)
+                result = await _with_timeout(function.call, lambda: context, args, kwargs, chunk.timeout)
             else:
-                result = _in_context(function.call, context, args, kwargs)
+                result = _in_context(function.call, lambda: context, args, kwargs)
             if function.coerce is not None:
                 result = function.coerce(result)
             outcome: list[Any] = ["ok", pack(result, blobs).decode()]

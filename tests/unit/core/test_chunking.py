@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raywf.core.chunking import MAX_CHUNK, TARGET_S, Pace, calls_in_flight, chunk_size
+from raywf.core.chunking import BRIEF_S, MAX_CHUNK, TARGET_S, Pace, brief_s, calls_in_flight, chunk_size
 
 PACES = st.builds(Pace, st.none() | st.floats(1e-7, 1e4))
 COUNTS = st.integers(0, 10**6)
@@ -58,3 +58,18 @@ def test_calls_in_flight_fill_the_cluster_twice_and_are_never_fewer_than_two(cpu
     assert calls >= 2
     if each > 0 and cpus >= each:
         assert calls >= int(2 * cpus / each)
+
+
+@given(st.floats(1e-7, 1e4), st.integers(1, 10**6), st.integers(1, 100))
+def test_calls_whose_size_was_chosen_by_the_pace_are_brief_and_long_tasks_are_told_of(
+    seconds: float, ready: int, idle: int
+) -> None:
+    size = chunk_size(Pace(seconds), ready, idle)
+    if size > 1:
+        assert brief_s(Pace(seconds), size) == BRIEF_S
+    if seconds > 1.5 * TARGET_S:
+        assert brief_s(Pace(seconds), size) == 0.0
+
+
+def test_a_call_that_was_never_measured_is_told_of() -> None:
+    assert brief_s(Pace(), 1) == 0.0

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, cast
 import pytest
 
 import raywf
+from raywf.core.chunking import BRIEF_S
 from raywf.core.effects import StartAttempt
 from raywf.core.failures import Failure
 from raywf.core.plan import FunctionRef, Node, NodeKind, TaskOptions
@@ -193,6 +194,19 @@ async def test_short_tasks_of_one_kind_travel_together_and_in_fair_shares() -> N
         sent.answer()
     await turns()
     assert Counter(name for name, _ in bench.host.told) == Counter(f"t{number}" for number in range(20))
+
+
+async def test_a_call_of_small_tasks_is_expected_to_end_in_a_moment_and_a_first_one_is_not() -> None:
+    bench = Bench(cpus=1)
+    (first,) = bench.many(1)
+    await turns()
+    assert (first.begun, first.brief_until) == (True, bench.dispatcher._flights[1].sent_at)
+    bench.ray.calls[0].answer(0.001)
+    await turns()
+    calls = bench.many(20)
+    await turns()
+    now = bench.host.clock.monotonic()
+    assert all(call.begun and now < call.brief_until <= now + BRIEF_S for call in calls)
 
 
 async def test_the_most_urgent_go_first_and_equals_in_order() -> None:

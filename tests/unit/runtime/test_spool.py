@@ -12,6 +12,18 @@ from hypothesis import strategies as st
 from raywf.runtime.spool import Progress, SpoolWriter, read_spool, spool_path
 
 
+def test_the_end_of_one_and_the_beginning_of_the_next_are_one_note(tmp_path: Path) -> None:
+    notes = SpoolWriter(tmp_path / "notes")
+    notes.started(0)
+    notes.ended(0, ["ok", '"é\\n\u2028\\u0000"'], begins=1)
+    notes.ended(1, ["ok", "1", ['"half"', 0, []]], begins=2)
+    notes.close()
+    found = read_spool(notes.path)
+    assert found is not None
+    assert found.outcomes == {0: ["ok", '"é\\n\u2028\\u0000"'], 1: ["ok", "1", ['"half"', 0, []]]}
+    assert (found.running, found.last_words) == (2, "")
+
+
 def written(path: Path) -> Path:
     """Two tasks ended, the third was running."""
     notes = SpoolWriter(path)

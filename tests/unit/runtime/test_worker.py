@@ -259,3 +259,39 @@ def test_our_own_frames_are_left_out_of_the_traceback(run: Chunks) -> None:
     [failure] = run("fail", "value")
     assert "raywf/runtime" not in failure["traceback"]
     assert "in fail" in failure["traceback"]
+
+
+def speaks(x: Any) -> bool:
+    raywf.current().heartbeat(x)
+    return raywf.current() is raywf.current()
+
+
+def test_a_speaker_is_made_for_who_speaks_and_for_nobody_else(run: Chunks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds locks and may start a thread, which costs more than a small task."""
+    made: list[tuple[int, int]] = []
+
+    class Speaker(worker.Speaker):
+        def __init__(self, tell: Any, listener: Any, place: tuple[int, int], emitted: int) -> None:
+            made.append(place)
+            super().__init__(tell, listener, place, emitted)
+
+    monkeypatch.setattr(worker, "Speaker", Speaker)
+    heard: list[tuple[Any, ...]] = []
+
+    def tell(listener: Any, words: tuple[Any, ...]) -> bool:
+        heard.append(words)
+        return True
+
+    def outcomes(name: str) -> list[Any]:
+        items = [Item([b"7"], {}, ("x", f"t{at}", 1, f"x/t{at}", None)) for at in range(2)]
+        chunk = Chunk(
+            Bundle((), "hash", "project"), FunctionRef(f"{HERE}:{name}"), None, (), items, run.tmp_path / name, None, "",
+            [], listener=("actor", "namespace"), number=9,
+        )  # fmt: skip
+        return run_chunk(chunk, None, (), tell)[1]
+
+    assert outcomes("plain") == [["ok", "7"], ["ok", "7"]]
+    assert made == []
+    said = [left[0] for _, _, *left in outcomes("speaks") if left]
+    assert made == [(9, 0), (9, 1)]
+    assert len(said) + len(heard) == 2, "every word arrives once: on its way, or with the outcome"
