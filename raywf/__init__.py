@@ -18,6 +18,7 @@ _HOME = {
     "Workflow": "raywf.definition.workflows",
     "Task": "raywf.definition.tasks",
     "Retry": "raywf.definition.options",
+    "Cache": "raywf.definition.caching",
     "Limit": "raywf.definition.limits",
     "Rate": "raywf.definition.limits",
     "when": "raywf.definition.flow",
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
     from raywf.client import Archive, ExportedExecution, WorkflowEngine, connect, connect_async
     from raywf.client.webhooks import Webhook
     from raywf.definition import patterns as patterns
+    from raywf.definition.caching import Cache
     from raywf.definition.context import current
     from raywf.definition.continuation import continuation
     from raywf.definition.events import on_event
@@ -141,6 +143,7 @@ __all__ = [
     "AttemptEnded",
     "Batch",
     "BudgetExceeded",
+    "Cache",
     "Candidate",
     "CodeMissing",
     "Debounce",

@@ -185,6 +185,22 @@ class EvidenceRow(NamedTuple):
     body: bytes
 
 
+class CachedRow(NamedTuple):
+    """A task's result that stands for later calls of the same content ``key``. ``task`` is ``module:function``; ``source`` and
+    ``source_task`` say which execution and which task of it computed it. ``expires_at`` is infinite for what stays until it
+    is cleared."""
+
+    namespace: str
+    key: str
+    task: str
+    workflow: str
+    value: bytes
+    stored_at: float
+    expires_at: float
+    source: str
+    source_task: str
+
+
 @dataclass(slots=True)
 class Batch:
     """What one commit writes, all or nothing.
@@ -204,6 +220,7 @@ class Batch:
     snapshots: list[SnapshotRow] = field(default_factory=list)
     evidence: list[EvidenceRow] = field(default_factory=list)
     aggregators: list[AggregatorRow] = field(default_factory=list)
+    cached: list[CachedRow] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(
@@ -215,6 +232,7 @@ class Batch:
             or self.snapshots
             or self.evidence
             or self.aggregators
+            or self.cached
         )
 
 
@@ -315,6 +333,14 @@ class Reader(Protocol):
         """Every schedule, by id."""
         ...
 
+    async def find_cached(self, namespace: str, keys: Sequence[str]) -> dict[str, CachedRow]:
+        """Those of ``keys`` that are there, expired or not."""
+        ...
+
+    async def list_cached(self, namespace: str, task: str | None = None, limit: int = 100) -> list[CachedRow]:
+        """Newest first. ``task``: ``module:function``, or what follows the colon."""
+        ...
+
     async def facts(self) -> StoreFacts: ...
 
     async def close(self) -> None: ...
@@ -343,6 +369,19 @@ class Inbox(Protocol):
 
     async def drop_limit(self, namespace: str, name: str) -> bool:
         """Forget what was set; the next use of a declared limit declares it again. False: there was none."""
+        ...
+
+    async def clear_cached(
+        self,
+        namespace: str,
+        task: str | None = None,
+        *,
+        key: str | None = None,
+        expired_at: float | None = None,
+        limit: int = 10_000,
+    ) -> int:
+        """Forget up to ``limit`` results: of a task (as in ``list_cached``), of a key, those expired at that instant; of all
+        where none is given. Returns how many there were."""
         ...
 
     async def put_definition(self, row: DefinitionRow) -> None:

@@ -88,6 +88,8 @@ class Follower:
                 changes.append(Change(at, None, self.state.status.value, ending(event)))
             case ev.CancelRequested(reason):
                 changes.append(Change(at, None, "running", sentence("asked to cancel", reason)))
+            case ev.ResultReused(address):
+                return self._told_of(address, at, f"reused from {event.source}", changes)
             case ev.TaskCompleted(address) | ev.AttemptStarted(address) | ev.AttemptCancelled(address):
                 return self._told_of(address, at, "", changes)
             case ev.AttemptFailed() | ev.AttemptLost():

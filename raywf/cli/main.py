@@ -12,6 +12,7 @@ import typer
 
 import raywf
 from raywf.cli.commands import act, draw, events, flow, look, machine, move, prove, run, talk
+from raywf.cli.commands.caching import cache
 from raywf.cli.commands.results import results
 from raywf.cli.commands.schedule import schedule
 from raywf.cli.exits import ExitCode, exit_code, one_line
@@ -63,6 +64,7 @@ for _panel, _commands in _PANELS.items():
 
 app.add_typer(results, rich_help_panel="Look (no engine, no Ray)")
 app.add_typer(schedule, rich_help_panel="Act (no engine, no Ray)")
+app.add_typer(cache, rich_help_panel="Act (no engine, no Ray)")
 
 
 def _version(wanted: bool) -> None:

@@ -72,6 +72,9 @@ def task_note(task: TaskDescription) -> str:
         said.append(with_local_times(task.waiting_for))
     if task.progress is not None and task.status not in ("completed", "skipped"):
         said.append(f"progress {json_text(task.progress)}")
+    if task.reused:
+        how_many = "" if task.items is None else f"{task.reused:,} results "
+        said.append(f"{how_many}reused from {task.reused_from}")
     if task.emitted:
         said.append(f"{task.emitted:,} items emitted")
     if task.failure:
@@ -113,6 +116,8 @@ def event_text(event: HistoryEvent) -> str:
             return failure_text(data["failure"])
         case "attempt_cancelled":
             return f"{_attempt(event)}, which did not end in time and was given up on"
+        case "result_reused":
+            return f"{json_text(data['value'])}, from {data['source']} ({data['source_task']}) at {_iso(data['computed_at'])}"
         case "items_emitted":
             return f"{_attempt(event)}: {len(data['items'])} items from {data['first']}"
         case "attempt_lost":

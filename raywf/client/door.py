@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from raywf.client.aggregators import Aggregator
 from raywf.client.archive import Archived
 from raywf.client.bulk import BulkResult
+from raywf.client.caching import CachedResult
 from raywf.client.engine import AsyncWorkflowEngine
 from raywf.client.events import Emitted, TriggerDescription
 from raywf.client.exporting import ExportedExecution
@@ -345,6 +346,15 @@ class WorkflowEngine:
     def limits(self) -> builtins.list[LimitStatus]:
         """Every limit, how it is used now, and who holds it."""
         return self._loop.call(self._async.limits())
+
+    def cached(self, task: Any = None, *, limit: int = 100) -> builtins.list[CachedResult]:
+        """Results kept for reuse, newest first; of one ``task`` (the task, or its name). Raises ``InvalidInput``."""
+        return self._loop.call(self._async.cached(task, limit=limit))
+
+    def clear_cache(self, task: Any = None, *, key: str | None = None) -> int:
+        """Forget kept results: of a task, of a key, or all; returns how many. Executions keep what they have. Raises
+        ``InvalidInput``."""
+        return self._loop.call(self._async.clear_cache(task, key=key))
 
     def history_table(
         self,

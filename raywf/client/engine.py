@@ -17,6 +17,7 @@ from typing import Any
 
 from raywf.client.aggregators import AsyncAggregator, start_aggregator
 from raywf.client.bulk import BulkOfEngine
+from raywf.client.caching import CacheOfEngine
 from raywf.client.checks import check_deadline, check_priority, check_started, check_tags
 from raywf.client.collecting import bind_submit, collect, rule_of
 from raywf.client.commands import Commands
@@ -55,7 +56,7 @@ _CHUNK = 500
 
 
 class AsyncWorkflowEngine(
-    LimitsOfEngine, SchedulesOfEngine, EventsOfEngine, MovesOfEngine, RerunsOfEngine, BulkOfEngine
+    LimitsOfEngine, CacheOfEngine, SchedulesOfEngine, EventsOfEngine, MovesOfEngine, RerunsOfEngine, BulkOfEngine
 ):
     """An engine on a Ray. Made by ``connect_async``; belongs to the event loop it was opened on."""
 

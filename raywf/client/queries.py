@@ -9,7 +9,7 @@ from typing import Any
 from raywf.client.reading import Readings
 from raywf.core.bindings import follow
 from raywf.core.codec import from_record
-from raywf.core.events import TaskCompleted
+from raywf.core.events import ResultReused, TaskCompleted
 from raywf.core.ids import split_passes
 from raywf.core.state import ExecutionState, TaskStatus, result_bytes
 from raywf.definition.lines import did_you_mean
@@ -78,7 +78,7 @@ def _recorded(execution_id: str, state: ExecutionState, history: list[EventRow],
         raise NotFound(f"execution {execution_id!r} has no task {name!r}.{did_you_mean(name, known)}")
     if passes:
         for row in reversed(history):
-            if row.task == head and isinstance(event := from_record(*row[4:]), TaskCompleted):
+            if row.task == head and isinstance(event := from_record(*row[4:]), TaskCompleted | ResultReused):
                 return event.value
         raise NotFound(f"execution {execution_id!r}: there is no result of {head!r}: that pass of its loop gave none")
     current = state.tasks[task]

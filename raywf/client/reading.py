@@ -20,6 +20,7 @@ from raywf.core import events as ev
 from raywf.core.codec import from_record
 from raywf.core.execution import fold
 from raywf.core.failures import Failure
+from raywf.core.ids import split_address, split_passes
 from raywf.core.state import ExecutionState, ExecutionStatus, TaskState, TaskStatus, address_of, result_bytes
 from raywf.definition import values
 from raywf.definition.compile import compile_plan
@@ -51,7 +52,8 @@ class ExecutionSummary(_Model):
 
 class TaskDescription(_Model):
     """Where a task stands. A fan-out counts its items by status, a loop the passes it has begun. ``progress`` is the last one on
-    record (of a fan-out: by item, for up to 100 that are not done); ``emitted`` counts the items of its stream."""
+    record (of a fan-out: by item, for up to 100 that are not done); ``emitted`` counts the items of its stream. ``reused``
+    counts the results that came from the cache, ``reused_from`` is the execution that computed the last of them."""
 
     id: str
     kind: str
@@ -63,6 +65,8 @@ class TaskDescription(_Model):
     passes: int | None = None
     progress: Any = None
     emitted: int = 0
+    reused: int = 0
+    reused_from: str | None = None
 
 
 class ExecutionDescription(_Model):
@@ -112,7 +116,14 @@ def blobs_of(url: str) -> Blobs:
             return MemoryBlobs()
 
 
-_WITH_VALUES = ("timer_started", "signal_awaited", "signal_received", "approval_requested", "pass_started")
+_WITH_VALUES = (
+    "result_reused",
+    "timer_started",
+    "signal_awaited",
+    "signal_received",
+    "approval_requested",
+    "pass_started",
+)
 
 
 class Readings:
@@ -206,7 +217,7 @@ class Readings:
             **summary(row).model_dump(exclude={"status", "ended_at"}),
             status=row.status if row.status == "waiting" and not state.closed else state.status.value,
             ended_at=None if ended is None else instant(ended),
-            tasks=task_descriptions(state, self.decode),
+            tasks=with_reused(task_descriptions(state, self.decode), history),
             results=results,
             context=context,
             metrics=_metrics(row, history, ended),
@@ -324,6 +335,21 @@ def task_descriptions(state: ExecutionState, decode: Callable[[bytes], Any] = fr
     }
 
 
+def with_reused(tasks: dict[str, TaskDescription], history: list[EventRow]) -> dict[str, TaskDescription]:
+    """The same, with what the history says of results that came from the cache: of each address the last result counts."""
+    last = {row.task: row for row in history if row.kind in ("task_completed", "result_reused")}
+    found: dict[str, list[EventRow]] = {}
+    for address, row in last.items():
+        if row.kind == "result_reused" and address is not None:
+            name = address if address in tasks else split_passes(split_address(address)[0])[0]
+            found.setdefault(name, []).append(row)
+    for name, rows in found.items():
+        source = json.loads(rows[-1].data or b"{}").get("source")
+        if name in tasks:
+            tasks[name] = tasks[name].model_copy(update={"reused": len(rows), "reused_from": source})
+    return tasks
+
+
 def _status(task: TaskState, state: ExecutionState) -> str:
     status = task.status.value
     return "cancelled" if state.closed is not None and status in _OPEN else status
@@ -405,7 +431,8 @@ def _metrics(row: ExecutionRow, history: list[EventRow], ended: float | None) ->
         kinds[each.kind] = kinds.get(each.kind, 0) + 1
     return {
         "events": len(history),
-        "tasks_completed": kinds.get("task_completed", 0),
+        "tasks_completed": kinds.get("task_completed", 0) + kinds.get("result_reused", 0),
+        "results_reused": kinds.get("result_reused", 0),
         "attempts_failed": kinds.get("attempt_failed", 0),
         "attempts_lost": kinds.get("attempt_lost", 0),
         "duration_s": None if ended is None else round(ended - row.created_at, 6),

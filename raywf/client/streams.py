@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from raywf.client.reading import Readings, instant
 from raywf.core.codec import from_record
-from raywf.core.events import ItemsEmitted, TaskCompleted
+from raywf.core.events import ItemsEmitted, ResultReused, TaskCompleted
 from raywf.core.ids import split_address, split_passes
 from raywf.definition.lines import did_you_mean
 from raywf.errors import InvalidInput, NotFound
@@ -87,4 +87,4 @@ def _is_end(row: EventRow, task: str | None) -> bool:
     """Whether nothing of what is followed can come any more."""
     if row.kind in _CLOSING:
         return True
-    return row.task == task and task is not None and isinstance(from_record(*row[4:]), TaskCompleted)
+    return row.task == task and task is not None and isinstance(from_record(*row[4:]), TaskCompleted | ResultReused)

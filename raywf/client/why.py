@@ -25,7 +25,7 @@ DEEPEST = 10
 
 
 class WaitReason(BaseModel):
-    """One thing that has to happen. ``kind``: signal, approval, timer, retry, child, task, code, resources, limit, paused,
+    """One thing that has to happen. ``kind``: signal, approval, timer, retry, child, task, code, resources, limit, cache, paused,
     closing, engine, store or more. ``who`` has to act, ``until`` is when time itself moves it. A child's own reasons
     have ``execution`` set to its id."""
 
@@ -124,7 +124,7 @@ async def _reasons(
     return found
 
 
-_NOTES = ("code", "resources", "limit", "paused")
+_NOTES = ("code", "resources", "limit", "cache", "paused")
 """What an owner notes of an execution that its history does not say: ``kind: words``."""
 
 

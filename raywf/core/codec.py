@@ -51,17 +51,15 @@ def to_record(event: ev.Event) -> Record:
             return "execution_retried", None, None, _dump(id=id_)
         case ev.AttemptStarted(task, attempt):
             return "attempt_started", task, attempt, None
+        case ev.ResultReused():
+            return "result_reused", event.task, event.attempt, _reused_data(event)
         case ev.TaskContinued(task, attempt, definition, input_):
             return "task_continued", task, attempt, _dump(definition=definition, input=_text(input_))
         case ev.AttemptFailed(task, failure, attempt, retry_at):
             return "attempt_failed", task, attempt, _dump(failure=failure.to_data(), retry_at=retry_at)
         case ev.AttemptLost(task, attempt, reason, counted, begun):
-            return (
-                "attempt_lost",
-                task,
-                attempt,
-                _dump(reason=reason, counted=counted, **({} if begun else {"begun": False})),
-            )
+            unbegun = {} if begun else {"begun": False}
+            return "attempt_lost", task, attempt, _dump(reason=reason, counted=counted, **unbegun)
         case ev.AttemptCancelled(task, attempt, abandoned):
             return "attempt_cancelled", task, attempt, _dump(abandoned=True) if abandoned else None
         case ev.ProgressMade(task, attempt, value):
@@ -103,6 +101,16 @@ def to_record(event: ev.Event) -> Record:
             return "execution_failed", task, None, _dump(failure=failure.to_data())
         case ev.ExecutionCancelled(reason):
             return "execution_cancelled", None, None, _dump(reason=reason)
+
+
+def _reused_data(event: ev.ResultReused) -> bytes:
+    return _dump(
+        value=_text(event.value),
+        source=event.source,
+        source_task=event.source_task,
+        computed_at=event.computed_at,
+        key=event.key,
+    )
 
 
 def _update(update: bool) -> dict[str, Any]:
@@ -162,6 +170,9 @@ _READERS: dict[str, _Reader] = {
     ),
     "execution_retried": lambda task, attempt, d: ev.ExecutionRetried(d["id"]),
     "attempt_started": lambda task, attempt, d: ev.AttemptStarted(task, attempt),
+    "result_reused": lambda task, attempt, d: ev.ResultReused(
+        task, attempt, d["value"].encode(), d["source"], d["source_task"], d["computed_at"], d["key"]
+    ),
     "task_continued": lambda task, attempt, d: ev.TaskContinued(task, attempt, d["definition"], d["input"].encode()),
     "attempt_failed": lambda task, attempt, d: ev.AttemptFailed(
         task, Failure.from_data(d["failure"]), attempt, d["retry_at"]

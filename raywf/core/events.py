@@ -54,6 +54,20 @@ class TaskCompleted(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class ResultReused:
+    """A task has its result, in the place of ``TaskCompleted``, and did not run: ``source`` (an execution's id) and its
+    ``source_task`` (an address) computed it at ``computed_at``. ``key`` is what it was found under."""
+
+    task: str
+    attempt: int
+    value: bytes
+    source: str
+    source_task: str
+    computed_at: float
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class TaskContinued:
     """An attempt gave a continuation: the task's result will be that of a child execution of the workflow
     ``definition`` (its content hash) with this ``input``."""
@@ -306,6 +320,7 @@ Event: TypeAlias = (
     | ExecutionRetried
     | AttemptStarted
     | TaskCompleted
+    | ResultReused
     | TaskContinued
     | AttemptFailed
     | AttemptLost

@@ -61,6 +61,7 @@ from raywf.core.events import (
     PauseRequested,
     ProgressMade,
     ResultFailed,
+    ResultReused,
     ResumeRequested,
     SignalAwaited,
     SignalReceived,
@@ -190,7 +191,7 @@ def _apply(draft: Draft, event: Event) -> None:
     if draft.state.closed is not None and type(event) is not ExecutionRetried:
         raise IllegalTransition(f"the execution is {draft.state.closed}: it takes no {event!r:.200}")
     match event:
-        case TaskCompleted(address, attempt, value):
+        case TaskCompleted(address, attempt, value) | ResultReused(address, attempt, value):
             ended = TaskState(TaskStatus.COMPLETED, attempt=attempt, value=value)
             attempt_ended(draft, *draft.current(address, attempt, event), ended)
         case ExecutionStarted(input_):

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from raywf.core.admission import Rule
 from raywf.core.bindings import Binding
+from raywf.core.caching import CachePolicy
 from raywf.core.effects import StartAttempt
 from raywf.core.retry import NO_RETRY, RetryPolicy
 
@@ -69,6 +70,12 @@ class TaskOptions:
     in_doubt: str = "ask"
     heartbeat_timeout: float | None = None
     cleanup_timeout: float = CLEANUP_S
+    cache: CachePolicy | None = None
+    asks: bool = field(init=False, repr=False, compare=False)
+    """Whether an attempt must ask somebody before it begins: one look, for the many that need not."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "asks", bool(self.limits) or self.cache is not None)
 
 
 DEFAULT_OPTIONS = TaskOptions()

@@ -23,7 +23,8 @@ MANY = 5
 class Reason:
     """One thing that an execution waits for.
 
-    ``kind``: ``signal, update, approval, timer, retry, child, task, code, resources, limit, paused, doubt, closing, engine`` or ``more``.
+    ``kind``: ``signal, update, approval, timer, retry, child, task, code, resources, limit, cache, paused, doubt, closing,
+    engine`` or ``more``.
     ``who`` is the name that has to act (a signal's name, a child's id); ``until`` the instant at which time itself
     moves it (epoch seconds). ``text`` says it in words.
     """

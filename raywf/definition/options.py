@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 
 from raywf.core.plan import CLEANUP_S, DEFAULT_OPTIONS, TaskOptions
 from raywf.core.retry import RetryPolicy
+from raywf.definition.caching import cache_data, check_cacheable, policy_from
 from raywf.definition.compensation import check_compensate
 from raywf.definition.fallback import check_fallback
 from raywf.definition.limits import limits_data, uses
@@ -21,7 +22,7 @@ NonRetryable: TypeAlias = "tuple[type[BaseException] | str, ...] | type[BaseExce
 RESOURCE_OPTIONS: Final = ("num_cpus", "num_gpus", "memory", "resources")
 OPTIONS: Final = (
     "retry", "timeout", "heartbeat_timeout", "cleanup_timeout", "runs_on", *RESOURCE_OPTIONS, "effect", "in_doubt",
-    "compensate", "fallback", "limits",
+    "compensate", "fallback", "limits", "cache",
 )  # fmt: skip
 _PLACES = ("actor", "ray")
 _EFFECTS = ("at_least_once", "at_most_once")
@@ -166,6 +167,11 @@ def to_data(who: str, given: Mapping[str, Any]) -> dict[str, Any]:
             )
         if value is not None:
             data[name] = _CHECKS[name](f"{who}: {name}", value)
+    if "cache" in data:
+        if data["cache"] is None:
+            del data["cache"]
+        else:
+            check_cacheable(who, data)
     resources = [name for name in RESOURCE_OPTIONS if name in data]
     if resources and data.setdefault("runs_on", "ray") != "ray":
         raise DefinitionError(
@@ -239,6 +245,7 @@ _CHECKS: dict[str, Any] = {
     "compensate": check_compensate,
     "fallback": check_fallback,
     "limits": limits_data,
+    "cache": cache_data,
 }
 
 
@@ -261,4 +268,5 @@ def from_data(data: Mapping[str, Any]) -> TaskOptions:
         in_doubt=data.get("in_doubt", "ask"),
         heartbeat_timeout=data.get("heartbeat_timeout"),
         cleanup_timeout=data.get("cleanup_timeout", CLEANUP_S),
+        cache=policy_from(data["cache"]) if "cache" in data else None,
     )

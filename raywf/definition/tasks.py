@@ -11,6 +11,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
 from raywf.core.plan import FunctionRef
+from raywf.definition.caching import Cache, check_ignored
 from raywf.definition.compensation import compensation_data
 from raywf.definition.fallback import fallback_data
 from raywf.definition.functions import check_arity, function_ref, plain, signature_of
@@ -162,13 +163,15 @@ class Task(Callee[P, R]):
         compensate: Callable[..., Any] | None = None,
         fallback: Callable[..., Any] | None = None,
         limits: Limits | None = None,
+        cache: Cache | bool | None = None,
         **unknown: Any,
     ) -> Task[P, R]:
         """The same task with other options for the calls made through it. ``after`` gives order without data."""
         given = {
             "retry": retry, "timeout": timeout, "runs_on": runs_on, "num_cpus": num_cpus, "num_gpus": num_gpus,
             "memory": memory, "resources": resources, "effect": effect, "in_doubt": in_doubt, "compensate": compensate,
-            "fallback": fallback, "limits": limits, "heartbeat_timeout": heartbeat_timeout, "cleanup_timeout": cleanup_timeout, **unknown,
+            "fallback": fallback, "limits": limits, "cache": cache,
+            "heartbeat_timeout": heartbeat_timeout, "cleanup_timeout": cleanup_timeout, **unknown,
         }  # fmt: skip
         who = f"task {self.name!r}"
         options = to_data(who, {**self.options, **{name: each for name, each in given.items() if each is not None}})
@@ -179,6 +182,8 @@ class Task(Callee[P, R]):
 
     def _check(self, trace: Trace, who: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         super()._check(trace, who, args, kwargs)
+        if "cache" in self.options:
+            check_ignored(f"{user_line(trace.body_file)}: {who}", self.function, self.options)
         fallback = self.options.get("fallback")
         if fallback is not None and not isinstance(fallback, Mapping):
             line = user_line(trace.body_file)
@@ -286,12 +291,14 @@ def task(
     compensate: Callable[..., Any] | None = None,
     fallback: Callable[..., Any] | None = None,
     limits: Limits | None = None,
+    cache: Cache | bool | None = None,
 ) -> TaskDecorator: ...
 def task(function: Any = None, /, *, name: str | None = None, id: str | None = None, **options: Any) -> Any:
     """Mark a function, sync or async, as something that workflows can run as a task.
 
     ``timeout`` is in seconds and per attempt; ``heartbeat_timeout`` how long an attempt may be silent, ``cleanup_timeout``
-    how long an async one that is asked to end may clean up (10 s where it is not given). Any of ``num_cpus, num_gpus,
+    how long an async one that is asked to end may clean up (10 s where it is not given). ``cache``: keep results by content
+    and reuse them (``raywf.Cache``). Any of ``num_cpus, num_gpus,
     memory, resources`` implies ``runs_on="ray"``. Raises ``DefinitionError`` for options that make no sense.
     """
     if function is None:

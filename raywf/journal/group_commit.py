@@ -41,6 +41,7 @@ from raywf.journal.conflicts import KeysTaken
 from raywf.ports import (
     AggregatorRow,
     Batch,
+    CachedRow,
     DefinitionRow,
     EventRow,
     EvidenceRow,
@@ -165,6 +166,12 @@ class GroupCommit:
         """What an aggregator's evidence so far amounts to; of several in one commit the last one counts."""
         segment = self._segment(shard)
         segment.batch.aggregators.append(row)
+        segment.rows += 1
+
+    def add_cached(self, shard: int, row: CachedRow) -> None:
+        """A result to be reused. It goes with the event that is added next: both are on disk, or neither."""
+        segment = self._segment(shard)
+        segment.batch.cached.append(row)
         segment.rows += 1
 
     def on_durable(self, callback: Callable[[], None]) -> None:

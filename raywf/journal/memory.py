@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from raywf.core.admission import Meter, Slot
+from raywf.core.caching import replaces
 from raywf.errors import LeaseLost, StoreUnavailable
 from raywf.journal.admitting import Book, turn
 from raywf.journal.clock import SystemClock
@@ -21,6 +22,7 @@ from raywf.ports import (
     Admission,
     AggregatorRow,
     Batch,
+    CachedRow,
     Clock,
     DefinitionRow,
     EventRow,
@@ -57,6 +59,7 @@ class MemoryStore:
     slots: dict[str, dict[str, Slot]] = field(default_factory=dict)
     meters: dict[str, dict[Meter, float]] = field(default_factory=dict)
     schedules: dict[tuple[str, str], ScheduleRow] = field(default_factory=dict)
+    cache: dict[tuple[str, str], CachedRow] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
 
@@ -215,6 +218,17 @@ class MemoryJournal:
         with store.lock:
             return sorted(row for row in store.schedules.values() if row.namespace == namespace)
 
+    async def find_cached(self, namespace: str, keys: Sequence[str]) -> dict[str, CachedRow]:
+        store = self._open()
+        with store.lock:
+            return {key: row for key in keys if (row := store.cache.get((namespace, key))) is not None}
+
+    async def list_cached(self, namespace: str, task: str | None = None, limit: int = 100) -> list[CachedRow]:
+        store = self._open()
+        with store.lock:
+            rows = [row for row in store.cache.values() if row.namespace == namespace and _is_result_of(row, task)]
+        return sorted(rows, key=lambda row: (-row.stored_at, row.key))[:limit]
+
     async def facts(self) -> StoreFacts:
         self._open()
         return StoreFacts(self._url, 0, "memory", {"shards": "256"})
@@ -255,6 +269,30 @@ class MemoryJournal:
             ids = {row.id for row in gone}
             store.inbox = [row for row in store.inbox if row.namespace != namespace or row.execution not in ids]
             store.commands = {each for each in store.commands if each[0] != namespace or each[1] not in ids}
+            return len(gone)
+
+    async def clear_cached(
+        self,
+        namespace: str,
+        task: str | None = None,
+        *,
+        key: str | None = None,
+        expired_at: float | None = None,
+        limit: int = 10_000,
+    ) -> int:
+        store = self._open()
+        with store.lock:
+            found = (
+                place
+                for place, row in store.cache.items()
+                if row.namespace == namespace
+                and _is_result_of(row, task)
+                and (key is None or row.key == key)
+                and (expired_at is None or row.expires_at <= expired_at)
+            )
+            gone = list(islice(found, limit))
+            for place in gone:
+                del store.cache[place]
             return len(gone)
 
     # -- limits and schedules ------------------------------------------------------------------------------------
@@ -379,6 +417,10 @@ class MemoryJournal:
                 store.evidence.setdefault(told.aggregator, {})[told.seq] = EvidenceRow._make(told)
             for aggregator in batch.aggregators:
                 store.aggregators[aggregator.key] = AggregatorRow._make(aggregator)
+            for cached in batch.cached:
+                known = store.cache.get((cached.namespace, cached.key))
+                if known is None or replaces(known[5:7], cached[5:7]):
+                    store.cache[cached.namespace, cached.key] = CachedRow._make(cached)
 
     async def load_open(self, lane: str, shards: Sequence[int]) -> AsyncIterator[Loaded]:
         store = self._open()
@@ -409,6 +451,10 @@ class MemoryJournal:
         if self._store is None:
             raise StoreUnavailable(f"store {self._url}: this connection is closed. Open the store again.")
         return self._store
+
+
+def _is_result_of(row: CachedRow, task: str | None) -> bool:
+    return task is None or task in (row.task, row.task.partition(":")[2])
 
 
 def _copy(row: ExecutionRow) -> ExecutionRow:

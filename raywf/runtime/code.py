@@ -21,11 +21,11 @@ from raywf.errors import CodeMissing
 class Function:
     """A task's function, ready to be called: what it is, and how its result is checked against its annotation."""
 
-    __slots__ = ("call", "coerce", "exact", "is_async", "path")
+    __slots__ = ("call", "coerce", "exact", "is_async", "path", "source")
 
     def __init__(self, path: str, call: Callable[..., Any]) -> None:
         self.path = path
-        self.call = call
+        self.source = self.call = call
         call_method = getattr(type(call), "__call__", None)  # noqa: B004 - an object with an async __call__ is async too
         self.is_async = inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(call_method)
         self.coerce = values.coercer(call)

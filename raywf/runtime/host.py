@@ -89,6 +89,7 @@ class Host:
         self.may_act: Callable[[], bool] = lambda: True
         self.admit_first: Callable[[Live, Sequence[Effect]], Sequence[Effect]] = lambda live, effects: effects
         self.on_landed: Callable[[Live, int, int | None], None] = lambda live, task, item: None
+        self.keep_result: Callable[[Live, Node, int | None, bytes], None] = lambda live, node, item, outcome: None
         self.voices = Voices(self)
         self.overruled: dict[tuple[str, int, int | None], Failure] = {}
         """Attempts that have failed, and are cleaning up."""
@@ -379,6 +380,8 @@ class Host:
         self.telemetry.attempt_ended(live, where, attempt, outcome, began)
         if isinstance(outcome, bytes):
             grown = outcome.startswith(MARK)
+            if options.cache is not None and not grown:
+                self.keep_result(live, node, item, outcome)
             self.turn(
                 live, self._grown(live, where, attempt, outcome) if grown else ev.TaskCompleted(where, attempt, outcome)
             )
@@ -404,7 +407,7 @@ class Host:
         if self.voices.open:
             self.voices.hush(live, task, item)
         handle = live.inflight.pop((task, item), None)
-        if live.state.plan.nodes[task].options.limits:
+        if live.state.plan.nodes[task].options.asks:
             self.on_landed(live, task, item)
         if not live.inflight:
             live.inflight = None  # a waiting execution keeps no empty dict

@@ -45,6 +45,7 @@ from raywf.runtime.listening import pause_s
 from raywf.runtime.live import Live
 from raywf.runtime.outbox import Outbox
 from raywf.runtime.parts import MeasuredJournal, Parts, SubmitRequest
+from raywf.runtime.recalling import Recall
 from raywf.runtime.sleeping import Sleepers
 from raywf.runtime.triggers import KINDS as TRIGGER_KINDS
 from raywf.runtime.triggers import Triggers
@@ -105,7 +106,9 @@ class Owner:
         self.host.on_closed = self._closed
         self.gate = self.work.gate = Gate(parts.journal, namespace, me.owner, parts.clock, self.loop)
         self.host.admit_first = functools.partial(self.gate.admit_first, self.host)
+        self.recall = self.work.recall = Recall(self.host, self.work, self.gate, parts.journal, namespace, parts.clock)
         self.host.on_landed = self.work.landed
+        self.host.keep_result = self.recall.keep
         self.host.on_orphan_child = self._orphan_child
         self.host.grow = self._grow  # type: ignore[method-assign]
         self.host.child_input = self._child_input  # type: ignore[method-assign]
@@ -549,6 +552,7 @@ class Owner:
         self.sleepers.stop()
         await self.work.runners.close()
         self.gate.close()
+        self.recall.close()
         await self.commits.close()
         if self.keeper is not None:
             self.keeper.stop()

@@ -6,7 +6,7 @@ import asyncio
 import functools
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from raywf.config import INLINE_LIMIT
 from raywf.core import retry
@@ -27,6 +27,9 @@ from raywf.runtime.gate import Gate
 from raywf.runtime.host import Host
 from raywf.runtime.live import Live, address
 from raywf.runtime.voices import Mouth
+
+if TYPE_CHECKING:
+    from raywf.runtime.recalling import Recall
 
 _FIRST = 2**40
 """A priority before any user's."""
@@ -109,6 +112,16 @@ class Asking(Missing):
     __slots__ = ()
 
 
+class Recalling(Missing):
+    """An attempt that waits to hear whether its result, found under ``key``, is known."""
+
+    __slots__ = ("key",)
+
+    def __init__(self, live: Live, node: Node, effect: StartAttempt, key: str) -> None:
+        super().__init__(live, node, effect)
+        self.key = key
+
+
 def _flies(live: Live, place: tuple[int, int | None]) -> bool:
     return live.inflight is not None and place in live.inflight
 
@@ -119,7 +132,7 @@ def _falls_back(live: Live, node: Node, effect: StartAttempt) -> bool:
     return retry.has_given_up(node.options.retry, task.failures, task.failure)
 
 
-def _slot(live: Live, effect: StartAttempt) -> str:
+def slot_of(live: Live, effect: StartAttempt) -> str:
     """The id of an attempt's slot: a task has one attempt at a time."""
     return f"{live.key}/{address(live, effect.task, effect.item)}"
 
@@ -145,11 +158,12 @@ class LocalWork:
         self.dispatcher = dispatcher
         self.missing: list[Missing] = []
         self.gate: Gate | None = None
+        self.recall: Recall | None = None
         self.on_worn_out: Callable[[], None] = lambda: None
 
     def start(self, live: Live, node: Node, effect: StartAttempt) -> Any:
-        if node.options.limits and self.gate is not None and not self.gate.holds(_slot(live, effect)):
-            return self._ask(self.gate, live, node, effect)
+        if node.options.asks and (asking := self._first(live, node, effect)) is not None:
+            return asking
         function = live.functions[node.index]
         ref = node.function
         assert ref is not None
@@ -213,11 +227,7 @@ class LocalWork:
         assert self.dispatcher is not None
         call = RemoteCall(live, node, effect, function)
         try:
-            if effect.item is not None:
-                call.args = [column[effect.item] for column in self.columns(live, node)]
-            else:
-                call.args = [self.evaluator.encoded(live.state, binding) for binding in node.args]
-            call.kwargs = {name: self.evaluator.encoded(live.state, binding) for name, binding in node.kwargs}
+            call.args, call.kwargs = self.encoded_arguments(live, node, effect.item)
         except Exception as error:
             return self._fail_soon(live, node, effect, error)
         call.context = self._identity(live, node, effect)
@@ -245,8 +255,12 @@ class LocalWork:
                 self.dispatcher.cancel(handle)
             case Asking(live=live, effect=effect):
                 assert self.gate is not None
-                self.gate.done(_slot(live, effect))
+                self.gate.done(slot_of(live, effect))
                 self.loop.call_soon(self.host.ended, live, effect.task, effect.item, effect.attempt, None)
+            case Recalling(live=live, effect=effect):
+                assert self.recall is not None
+                self.recall.forget(handle)
+                self.loop.call_soon(self.host.ended, live, effect.task, effect.item, effect.attempt, None, effect.at)
             case Missing(live=live, effect=effect):
                 self.missing.remove(handle)
                 self.loop.call_soon(self.host.ended, live, effect.task, effect.item, effect.attempt, None, effect.at)
@@ -267,7 +281,27 @@ class LocalWork:
     def aside(self, work: Callable[[], Any], done: Callable[[Any, BaseException | None], None]) -> None:
         self.threads.start(work, done, _FIRST)
 
-    # limits
+    # asking first: whether the result is known, whether a limit has room
+
+    def must_ask(self, live: Live, node: Node, effect: StartAttempt) -> bool:
+        """Whether an attempt cannot begin before somebody has answered."""
+        return self._must_recall(live, node, effect) or self._must_be_admitted(live, node, effect)
+
+    def _must_recall(self, live: Live, node: Node, effect: StartAttempt) -> bool:
+        asks = node.options.cache is not None and self.recall is not None and self.recall.must_ask(live, node, effect)
+        return asks and not (node.fallback is not None and _falls_back(live, node, effect))
+
+    def _must_be_admitted(self, live: Live, node: Node, effect: StartAttempt) -> bool:
+        return bool(node.options.limits) and self.gate is not None and not self.gate.holds(slot_of(live, effect))
+
+    def _first(self, live: Live, node: Node, effect: StartAttempt) -> Any:
+        if self.recall is not None and self._must_recall(live, node, effect):
+            asking = self.recall.ask(live, node, effect)
+            if asking is not None:
+                return asking
+        if self.gate is not None and self._must_be_admitted(live, node, effect):
+            return self._ask(self.gate, live, node, effect)
+        return None
 
     def _ask(self, gate: Gate, live: Live, node: Node, effect: StartAttempt) -> Asking | Attempt:
         asking = Asking(live, node, effect)
@@ -275,7 +309,7 @@ class LocalWork:
         note = functools.partial(self.host.note_missing, live)
         where = address(live, node.index, effect.item)
         try:
-            gate.ask(_slot(live, effect), live, where, node.options.limits, start, note)
+            gate.ask(slot_of(live, effect), live, where, node.options.limits, start, note)
         except ValueError as error:
             return self._fail_soon(live, node, effect, error)
         return asking
@@ -284,17 +318,20 @@ class LocalWork:
         live, effect = asking.live, asking.effect
         place = (effect.task, effect.item)
         if live.inflight is None or live.inflight.get(place) is not asking:
-            gate.done(_slot(live, effect))
+            gate.done(slot_of(live, effect))
             return
         del live.inflight[place]
         self.host.release(live, (effect,))
         if not _flies(live, place):  # not now: it asks again when it comes again
-            gate.done(_slot(live, effect))
+            gate.done(slot_of(live, effect))
 
     def landed(self, live: Live, task: int, item: int | None) -> None:
-        """An attempt has ended, however: its slot is free."""
-        if self.gate is not None:
+        """An attempt has ended, however: its slot is free, and who waits for its result may look."""
+        options = live.state.plan.nodes[task].options
+        if self.gate is not None and options.limits:
             self.gate.done(f"{live.key}/{address(live, task, item)}")
+        if self.recall is not None and options.cache is not None:
+            self.recall.landed()
 
     # code that is not here
 
@@ -342,6 +379,14 @@ class LocalWork:
         if found is None or found[0] != at:
             found = live.columns[node.index] = at, self.evaluator.columns(live.state, node)
         return found[1]
+
+    def encoded_arguments(self, live: Live, node: Node, item: int | None) -> tuple[list[bytes], dict[str, bytes]]:
+        """The arguments of an attempt as they are stored."""
+        if item is not None:
+            args = [column[item] for column in self.columns(live, node)]
+        else:
+            args = [self.evaluator.encoded(live.state, binding) for binding in node.args]
+        return args, {name: self.evaluator.encoded(live.state, binding) for name, binding in node.kwargs}
 
     def arguments(self, live: Live, node: Node, item: int | None) -> tuple[list[Any], dict[str, Any]]:
         columns = None if item is None else self.columns(live, node)

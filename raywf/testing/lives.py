@@ -51,7 +51,7 @@ ID = "test"
 
 _PATIENCE_S = 3600.0 * 24 * 3650
 _MOST_LIVES = 1000
-_OUTCOMES = ("task_completed", "attempt_failed", "task_continued")
+_OUTCOMES = ("task_completed", "result_reused", "attempt_failed", "task_continued")
 _numbers = itertools.count(1)
 
 

@@ -14,7 +14,7 @@ from raywf.definition.workflows import Workflow
 from raywf.runtime.attempts import Attempt
 from raywf.runtime.code import Code, Function
 from raywf.runtime.live import Live, address
-from raywf.runtime.work import LocalWork, _slot
+from raywf.runtime.work import LocalWork
 from raywf.testing.faults import Fault, Faults
 from raywf.testing.ledger import Clock, Ledger
 
@@ -115,16 +115,13 @@ class FaultyWork(LocalWork):
         if self._is_dead():
             return Attempt(None, lambda result, error: None)
         fault = self._fault(live, node, effect)
-        if fault is None or fault.kind != "timeout" or self._must_ask(live, node, effect):
+        if fault is None or fault.kind != "timeout" or self.must_ask(live, node, effect):
             return super().start(live, node, effect)
         assert node.options.timeout is not None
         self.host.arm_timeout(live, effect, node.options.timeout)
         silent = Attempt(None, lambda result, error: None)
         silent.begun = True
         return silent
-
-    def _must_ask(self, live: Live, node: Node, effect: StartAttempt) -> bool:
-        return bool(node.options.limits) and self.gate is not None and not self.gate.holds(_slot(live, effect))
 
     def _done(
         self,

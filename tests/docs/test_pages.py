@@ -21,7 +21,7 @@ from tests.docs.transitions import PAGE, TASK_EVENTS, filled, tables
 
 COMMANDS = (
     "retry fork demo run ls show query stream update why history watch result results cancel pause resume resolve signal approve reject "
-    "limits "
+    "limits cache "
     "schedule graph validate up down doctor version chaos emit triggers replay export import archive"
 ).split()
 

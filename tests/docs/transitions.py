@@ -92,6 +92,7 @@ CLOSING = (TaskStatus.PENDING, TaskStatus.READY, TaskStatus.RUNNING)
 TASK_EVENTS: dict[str, list[ev.Event]] = {
     "AttemptStarted": [ev.AttemptStarted("t", 1)],
     "TaskCompleted": [ev.TaskCompleted("t", 1, b"1")],
+    "ResultReused": [ev.ResultReused("t", 1, b"1", "x", "t", 1.0, "k")],
     "TaskContinued": [ev.TaskContinued("t", 1, "d", b"{}")],
     "AttemptFailed with a time to retry": [ev.AttemptFailed("t", FAILURE, 1, 5.0)],
     "AttemptFailed for good": [ev.AttemptFailed("t", FAILURE, 1)],

@@ -11,6 +11,7 @@ pytest.importorskip("asyncpg")
 
 from raywf.journal.postgres import PostgresJournal
 from raywf.ports import Clock, Journal
+from raywf.testing.cache_contract import CacheContract
 from raywf.testing.evidence_contract import EvidenceContract
 from raywf.testing.journal_contract import JournalContract
 from raywf.testing.limits_contract import LimitsContract, SchedulesContract
@@ -35,7 +36,13 @@ def emptied(postgres: Server) -> Iterator[Callable[[], str]]:
 
 
 class TestPostgres(
-    JournalContract, SleepingContract, EvidenceContract, LimitsContract, SchedulesContract, MovingContract
+    JournalContract,
+    SleepingContract,
+    EvidenceContract,
+    LimitsContract,
+    SchedulesContract,
+    MovingContract,
+    CacheContract,
 ):
     @pytest.fixture
     def opened(self, emptied: Callable[[], str]) -> Callable[[Clock], Journal]:

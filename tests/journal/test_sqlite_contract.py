@@ -9,6 +9,7 @@ import pytest
 
 from raywf.journal.sqlite import SqliteJournal
 from raywf.ports import Clock, Journal
+from raywf.testing.cache_contract import CacheContract
 from raywf.testing.evidence_contract import EvidenceContract
 from raywf.testing.journal_contract import JournalContract
 from raywf.testing.limits_contract import LimitsContract, SchedulesContract
@@ -17,7 +18,13 @@ from raywf.testing.sleeping_contract import SleepingContract
 
 
 class TestSqlite(
-    JournalContract, SleepingContract, EvidenceContract, LimitsContract, SchedulesContract, MovingContract
+    JournalContract,
+    SleepingContract,
+    EvidenceContract,
+    LimitsContract,
+    SchedulesContract,
+    MovingContract,
+    CacheContract,
 ):
     @pytest.fixture
     def opened(self, tmp_path: Path) -> Callable[[Clock], Journal]:

@@ -384,7 +384,7 @@ async def _metadata(opened: Session, workflow_id: str, task_id: str | None) -> d
     }
 
 
-_ENDS = ("task_completed", "timer_fired", "attempt_failed")
+_ENDS = ("task_completed", "result_reused", "timer_fired", "attempt_failed")
 
 
 def _times(history: list[HistoryEvent], said: dict[str, Any], started: float) -> dict[str, float]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from raywf.errors import LeaseLost
-from raywf.journal.postgres import rows
+from raywf.journal.postgres import caching, rows
 from raywf.journal.postgres.link import escaped
 from raywf.ports import Batch, EventRow, EvidenceRow, ExecutionRow
 
@@ -66,6 +66,8 @@ async def write(db: Any, batch: Batch, id_: uuid.UUID, schema: str) -> None:
             ON CONFLICT (key) DO UPDATE SET seq = excluded.seq, at = excluded.at, body = excluded.body""",
             batch.aggregators,
         )
+    if batch.cached:
+        await caching.keep(db, batch.cached)
 
 
 async def taken(db: Any, batch: Batch) -> tuple[int, ...]:

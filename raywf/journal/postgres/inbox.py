@@ -13,7 +13,7 @@ import asyncpg
 from raywf.core.admission import rule_data
 from raywf.errors import StoreUnavailable
 from raywf.journal.conflicts import KeysTaken
-from raywf.journal.postgres import commits, rows
+from raywf.journal.postgres import caching, commits, rows
 from raywf.journal.postgres.bell import ring
 from raywf.journal.postgres.link import Link, escaped
 from raywf.journal.postgres.reader import PostgresReader
@@ -83,6 +83,17 @@ class PostgresInbox(PostgresReader):
 
     async def drop_limit(self, namespace: str, name: str) -> bool:
         return await self._write("DELETE FROM limits WHERE namespace = $1 AND name = $2", namespace, name) == 1
+
+    async def clear_cached(
+        self,
+        namespace: str,
+        task: str | None = None,
+        *,
+        key: str | None = None,
+        expired_at: float | None = None,
+        limit: int = 10_000,
+    ) -> int:
+        return await self._change(lambda db: caching.clear(db, namespace, task, key, expired_at, limit))
 
     async def put_definition(self, row: DefinitionRow) -> None:
         await self._write("INSERT INTO definitions VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING", *row)

@@ -10,10 +10,11 @@ import asyncpg
 
 from raywf.core.admission import Slot
 from raywf.journal.addresses import take_apart
-from raywf.journal.postgres import making, rows
+from raywf.journal.postgres import caching, making, rows
 from raywf.journal.postgres.link import Link, escaped
 from raywf.ports import (
     AggregatorRow,
+    CachedRow,
     Clock,
     DefinitionRow,
     EventRow,
@@ -172,6 +173,13 @@ class PostgresReader:
     async def schedules(self, namespace: str) -> list[ScheduleRow]:
         sql = f"SELECT {rows.SCHEDULE} FROM schedules WHERE namespace = $1 ORDER BY id"
         return [rows.schedule(row) for row in await self._select(sql, namespace)]
+
+    async def find_cached(self, namespace: str, keys: Sequence[str]) -> dict[str, CachedRow]:
+        found = await self._select(caching.FIND, namespace, list(keys))
+        return {row["key"]: CachedRow._make(row) for row in found}
+
+    async def list_cached(self, namespace: str, task: str | None = None, limit: int = 100) -> list[CachedRow]:
+        return [CachedRow._make(row) for row in await self._select(caching.LIST, namespace, task, limit)]
 
     async def facts(self) -> StoreFacts:
         details = {row[0]: row[1] for row in await self._select("SELECT name, value FROM meta")}

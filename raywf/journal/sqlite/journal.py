@@ -14,7 +14,7 @@ from raywf.core.admission import Slot
 from raywf.errors import StoreUnavailable
 from raywf.journal.clock import SystemClock
 from raywf.journal.hosts import this_machine
-from raywf.journal.sqlite import limits, rows, transactions
+from raywf.journal.sqlite import caching, limits, rows, transactions
 from raywf.journal.sqlite.errors import explained
 from raywf.journal.sqlite.files import connect_client, connect_owner, metadata
 from raywf.journal.sqlite.queries import query
@@ -64,6 +64,17 @@ class SqliteInbox(SqliteReader):
 
     async def drop_limit(self, namespace: str, name: str) -> bool:
         return await self._writer.run(lambda db: limits.drop(db, "drop_limit", namespace, name))
+
+    async def clear_cached(
+        self,
+        namespace: str,
+        task: str | None = None,
+        *,
+        key: str | None = None,
+        expired_at: float | None = None,
+        limit: int = 10_000,
+    ) -> int:
+        return await self._writer.run(lambda db: caching.clear(db, namespace, task, key, expired_at, limit))
 
     async def put_definition(self, row: DefinitionRow) -> None:
         await self._writer.run(lambda db: db.execute(query("insert_definition"), row))

@@ -21,6 +21,7 @@ from raywf.journal.sqlite.migrations import format_of
 from raywf.journal.sqlite.queries import query
 from raywf.ports import (
     AggregatorRow,
+    CachedRow,
     DefinitionRow,
     EventRow,
     EvidenceRow,
@@ -133,6 +134,14 @@ class SqliteReader:
 
     async def schedules(self, namespace: str) -> list[ScheduleRow]:
         return await self._select("schedules", {"namespace": namespace}, limits.schedule)
+
+    async def find_cached(self, namespace: str, keys: Sequence[str]) -> dict[str, CachedRow]:
+        asked = {"namespace": namespace, "keys": rows.as_json(list(keys))}
+        return {row.key: row for row in await self._select("find_cached", asked, CachedRow._make)}
+
+    async def list_cached(self, namespace: str, task: str | None = None, limit: int = 100) -> list[CachedRow]:
+        asked = {"namespace": namespace, "task": task, "limit": limit}
+        return await self._select("list_cached", asked, CachedRow._make)
 
     async def facts(self) -> StoreFacts:
         return await self._read(self._facts)

@@ -11,7 +11,7 @@ import apsw
 
 from raywf.errors import LeaseLost, StoreUnavailable
 from raywf.journal.conflicts import KeysTaken
-from raywf.journal.sqlite import rows
+from raywf.journal.sqlite import caching, rows
 from raywf.journal.sqlite.queries import query, run_many
 from raywf.ports import Batch, InboxRow, OwnerRow, SnapshotRow
 
@@ -51,6 +51,8 @@ def write_batch(db: apsw.Connection, batch: Batch, where: str) -> None:
         _append(db, batch, where, "insert_evidence", batch.evidence)
     if batch.aggregators:
         db.executemany(query("put_aggregator"), batch.aggregators)
+    if batch.cached:
+        caching.keep(db, batch.cached)
 
 
 def _assert_epochs(db: apsw.Connection, batch: Batch) -> None:

@@ -491,6 +491,20 @@ def talking(x: int) -> Any:
     return add(talks(x))
 
 
+@raywf.workflow
+def recalled(x: int) -> Any:
+    first = slow.with_options(cache=True)(x)
+    again = slow.with_options(cache=True, id="again")(first)
+    one_at_a_time = raywf.Limit("simulated-too", concurrency=1)
+    several = brief.with_options(cache=raywf.Cache(ttl=1000), limits=[one_at_a_time]).map([x, x, 4, x])
+    return (
+        add(again),
+        several,
+        far_slow.with_options(cache=True).map([x, x]),
+        flaky.with_options(cache=True).map([x, x]),
+    )
+
+
 Command = tuple[float, str, Mapping[str, Any]]
 """Seconds after the submit, the kind, and the body as the inbox has it."""
 
@@ -524,6 +538,7 @@ _CALM = (
     nobody_approves, parent, grandparent, children_that_take_time, child_that_waits, failing, child_fails,
     sibling_of_a_child_fails, item_fails, timing_out, timed_out, on_ray, ray_fan_out, ray_takes_time,
     some_answers, stopped_early, loops, loops_within, loop_over_its_limit, continued, saga, saga_over_children, talking,
+    recalled,
 )  # fmt: skip
 
 CASES: dict[str, Case] = {

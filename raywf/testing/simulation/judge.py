@@ -126,10 +126,23 @@ class Judge(Watch):
             self.fail("timers are not early", f"a deadline was {event.deadline - row.at:.3f} s early")
         if isinstance(event, ev.SignalReceived | ev.ApprovalDecided) and event.id in state.seen:
             self.fail("commands count once", f"{event.id} is in the history of {self._name(row.key)} twice")
+        if isinstance(event, ev.ResultReused):
+            self._reused(row, event)
         try:
             self.states[row.key] = (evolve(state, event), row.seq)
         except IllegalTransition as error:
             self.fail("histories fold", f"{self._name(row.key)}, event {row.seq}: {error}")
+
+    def _reused(self, row: EventRow, event: ev.ResultReused) -> None:
+        """Whatever is reused is what the history of its source says that it computed."""
+        key = self.store.keys.get(("default", event.source))
+        computed = ("task_completed", event.source_task, event.value)
+        events = [] if key is None else self.store.events[key].values()
+        if computed not in [(each.kind, each.task, each.data) for each in events]:
+            name = self._name(row.key)
+            self.fail(
+                "what is reused was computed", f"{event.task} of {name} has a result that {event.source} never had"
+            )
 
     def _timer(self, process: Process, state: ExecutionState, row: EventRow, event: ev.TimerFired) -> None:
         task, item, _ = _place(state, event.task)

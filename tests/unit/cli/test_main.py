@@ -35,7 +35,7 @@ def options_of(command: str) -> set[str]:
 
 def test_the_commands_are_these() -> None:
     group: Any = typer.main.get_command(program.app)
-    assert sorted(group.commands) == sorted([*COMMANDS, "query", "stream", "update", "results", "schedule"])
+    assert sorted(group.commands) == sorted([*COMMANDS, "query", "stream", "update", "results", "schedule", "cache"])
     assert [f"results {name}" for name in group.commands["results"].commands] == RESULTS
 
 

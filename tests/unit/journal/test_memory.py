@@ -11,6 +11,7 @@ from raywf.errors import StoreUnavailable
 from raywf.journal import open_inbox, open_journal, open_reader
 from raywf.journal.memory import MemoryJournal, forget
 from raywf.ports import Clock, Journal
+from raywf.testing.cache_contract import CacheContract
 from raywf.testing.evidence_contract import EvidenceContract
 from raywf.testing.journal_contract import JournalContract, a_command
 from raywf.testing.limits_contract import LimitsContract, SchedulesContract
@@ -19,7 +20,13 @@ from raywf.testing.sleeping_contract import SleepingContract
 
 
 class TestMemory(
-    JournalContract, SleepingContract, EvidenceContract, LimitsContract, SchedulesContract, MovingContract
+    JournalContract,
+    SleepingContract,
+    EvidenceContract,
+    LimitsContract,
+    SchedulesContract,
+    MovingContract,
+    CacheContract,
 ):
     @pytest.fixture
     def opened(self) -> Callable[[Clock], Journal]:

@@ -315,3 +315,30 @@ DELETE FROM executions WHERE key IN (SELECT value FROM json_each(?));
 
 -- name: forget_commands
 DELETE FROM inbox WHERE namespace = :namespace AND execution IN (SELECT value FROM json_each(:ids));
+
+-- name: keep_cached
+-- core.caching.replaces, as a condition: the first result counts while it lives.
+INSERT INTO cache (namespace, key, task, workflow, value, stored_at, expires_at, source, source_task)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (namespace, key) DO UPDATE SET
+    task = excluded.task, workflow = excluded.workflow, value = excluded.value, stored_at = excluded.stored_at,
+    expires_at = excluded.expires_at, source = excluded.source, source_task = excluded.source_task
+WHERE cache.expires_at <= excluded.stored_at
+   OR cache.stored_at <= excluded.stored_at - (excluded.expires_at - excluded.stored_at);
+
+-- name: find_cached
+SELECT namespace, key, task, workflow, value, stored_at, expires_at, source, source_task FROM cache
+WHERE namespace = :namespace AND key IN (SELECT value FROM json_each(:keys));
+
+-- name: list_cached
+SELECT namespace, key, task, workflow, value, stored_at, expires_at, source, source_task FROM cache
+WHERE namespace = :namespace
+  AND (:task IS NULL OR task = :task OR substr(task, instr(task, ':') + 1) = :task)
+ORDER BY stored_at DESC, key LIMIT :limit;
+
+-- name: clear_cached
+DELETE FROM cache WHERE namespace = :namespace AND key IN (
+    SELECT key FROM cache WHERE namespace = :namespace
+      AND (:task IS NULL OR task = :task OR substr(task, instr(task, ':') + 1) = :task)
+      AND (:key IS NULL OR key = :key) AND (:expired_at IS NULL OR expires_at <= :expired_at)
+    LIMIT :limit);
