@@ -3,6 +3,7 @@
     python benchmarks/scale.py                    all bars, once: about ten minutes on two cores
     python benchmarks/scale.py --only sleepers    a row, or several with commas
     python benchmarks/scale.py --curves           the curves as well: about ten minutes more
+    python benchmarks/scale.py --only none --curves tasks,history     some curves, and no row
     python benchmarks/scale.py --quick            does every program run? (its figures mean nothing)
 
 Exit 0: all chosen rows ran. 1: a row failed, or with --strict a bar was missed.
@@ -37,11 +38,17 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A sample: the program of ``scale_rows`` with its arguments, and with those that only prove that it runs."""
+    """A sample: a program with its arguments, and with those that only prove that it runs; perhaps beside a server."""
 
     name: str
     full: str
     quick: str
+    program: str = "scale_rows"
+    on_postgres: bool = False
+
+    def command(self, quick: bool) -> list[str]:
+        server = module("on_postgres") if self.on_postgres else []
+        return [*server, *module(self.program), *(self.quick if quick else self.full).split()]
 
 
 ROWS = (
@@ -52,8 +59,11 @@ ROWS = (
     Row("chain40", "chain40 --n 20", "chain40 --n 2"),
     Row("takeover-kill", "takeover kill --n 10000", "takeover kill --n 100"),
     Row("takeover-stop", "takeover stop --n 10000", "takeover stop --n 100"),
-    Row("flow-1", "throughput --n 10000 --actors 1", "throughput --n 400 --actors 1"),
-    Row("flow-2", "throughput --n 10000 --actors 2", "throughput --n 400 --actors 2"),
+    Row("flow-1", "throughput --n 20000 --actors 1", "throughput --n 400 --actors 1"),
+    Row("flow-2", "throughput --n 20000 --actors 2", "throughput --n 400 --actors 2"),
+    Row("flow-pg-1", "throughput --n 20000 --actors 1", "throughput --n 400 --actors 1", on_postgres=True),
+    Row("flow-pg-2", "throughput --n 20000 --actors 2", "throughput --n 400 --actors 2", on_postgres=True),
+    Row("pg-limit", "copy --n 20000", "copy --n 500", "postgres_limit", on_postgres=True),
 )
 BARS = (
     Bar("sleepers", "over_idle_mb", "100,000 waiting executions, MB PSS over the idle engine", 120),
@@ -76,11 +86,11 @@ CURVES = (
                  "fan --n {n} --small 1000 --rounds 1", (1_000, 5_000, 20_000, 50_000)),
     curves.Curve("history", "events in one history", "step_late_ms", "ms per step",
                  "history --n {n}", (1_000, 10_000, 50_000, 100_000)),
-    curves.Curve("waiting", "waiting executions", "over_idle_mb", "MB PSS over idle",
+    curves.Curve("waiting", "waiting executions", "answer_p50_ms", "ms from a signal to the result",
                  "sleepers --n {n}", (1_000, 10_000, 50_000, 100_000)),
-    curves.Curve("executions", "executions submitted at once", "per_s", "executions/s",
+    curves.Curve("executions", "executions submitted at once", "per_task_us", "µs per task",
                  "throughput --n {n}", (500, 2_000, 8_000, 20_000)),
-    curves.Curve("actors", "workflow actors", "per_s", "executions/s",
+    curves.Curve("actors", "workflow actors", "per_task_us", "µs per task",
                  "throughput --n 10000 --actors {n}", (1, 2)),
 )  # fmt: skip
 MODELLED = tuple(
@@ -96,29 +106,40 @@ def verdicts(samples: Sequence[Sample]) -> list[tuple[Bar, float, bool]]:
     return [(bar, figure, figure <= bar.at_most) for bar, figure in figures]
 
 
+FAMILIES: dict[str, str | None] = {"flow-": None, "flow-pg-": "here"}
+"""Rows of the same store with 1, 2, … workflow actors, and where the store's work is done."""
+WITHIN = 0.2
+"""How far the model may be from what was measured."""
+
+
 def modelled(samples: Sequence[Sample]) -> list[tuple[str, float, float]]:
-    """(row, executions/s measured, executions/s by the model) of the rows ``flow-N``. The model's costs are those of
-    ``flow-1``, so that ``flow-2`` is foretold and not fitted."""
+    """(row, executions/s measured, executions/s by the model). The model's costs are those of one actor, so that two are
+    foretold and not fitted."""
     found = {sample.row: sample for sample in samples if not sample.error}
-    if "flow-1" not in found:
-        return []
-    costs = growth.Costs.of(found["flow-1"].figures)
     answers = []
-    for name in sorted(row for row in found if row.startswith("flow-")):
-        actors, n, cores = (int(found[name].details[key]) for key in ("actors", "n", "cores"))
-        flow = growth.flow(costs, growth.Shape(cores=cores, actors=actors), n // actors)
-        answers.append((name, found[name].figures["per_s"], flow.per_s))
+    for family, server in FAMILIES.items():
+        if family + "1" not in found:
+            continue
+        costs = growth.Costs.of(found[family + "1"].figures)
+        for name in sorted(row for row in found if row.startswith(family) and row[len(family) :].isdigit()):
+            actors, n, cores = (int(found[name].details[key]) for key in ("actors", "n", "cores"))
+            flow = growth.flow(costs, growth.Shape(cores=cores, actors=actors, server=server), n // actors)
+            answers.append((name, found[name].figures["per_s"], flow.per_s))
     return answers
 
 
 def grown(samples: Sequence[Sample]) -> dict[str, list[growth.Point]]:
-    """The model taken to 16 nodes, with one store and with more; empty without the row ``flow-1``."""
+    """The model taken to 16 nodes, with one server and with more; empty without the rows ``flow-pg-1`` and ``pg-limit``.
+    A server is busy with an execution for as long as it was, or as its limit by COPY says, whichever is longer."""
     found = {sample.row: sample for sample in samples if not sample.error}
-    if "flow-1" not in found:
+    if not {"flow-pg-1", "pg-limit"} <= found.keys():
         return {}
-    costs = growth.Costs.of(found["flow-1"].figures)
+    costs = growth.Costs.of(found["flow-pg-1"].figures)
+    costs = dataclasses.replace(costs, server_us=max(costs.server_us, 1e6 / found["pg-limit"].figures["per_s"]))
     return {
-        f"{stores} store{'s' if stores > 1 else ''}": growth.growth(costs, growth.server(stores), NODES, 4_000)
+        f"{stores} server{'s' if stores > 1 else ''} of {1e6 / costs.server_us:,.0f}/s": growth.growth(
+            costs, growth.server(stores), NODES, 4_000
+        )
         for stores in STORES
     }
 
@@ -127,8 +148,17 @@ def growth_text(foretold: list[tuple[str, float, float]], points: dict[str, list
     """The model beside what was measured, and where it goes."""
     if not foretold:
         return ""
-    rows = [[name, number(real), number(model), f"{model / real:.2f}"] for name, real, model in foretold]
-    text = "\n" + report.table(["row", "executions/s", "by the model", "ratio"], rows)
+    rows = [
+        [
+            name,
+            number(real),
+            number(model),
+            f"{model / real:.2f}",
+            "met" if abs(model / real - 1) <= WITHIN else "NOT MET",
+        ]
+        for name, real, model in foretold
+    ]
+    text = "\n" + report.table(["row", "executions/s", "by the model", "ratio", f"within {WITHIN:.0%}"], rows)
     for name, line in points.items():
         rows = [
             [f"{each.nodes}", number(each.per_s), f"{each.linear:.2f}", f"{each.store_busy:.0%}", each.saturated]
@@ -145,31 +175,38 @@ def growth_text(foretold: list[tuple[str, float, float]], points: dict[str, list
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", metavar="ROW[,ROW]")
-    parser.add_argument("--curves", action="store_true", help="draw the curves, too")
+    parser.add_argument("--only", default="", metavar="ROW[,ROW]", help="these rows; none: no row")
+    parser.add_argument("--curves", nargs="?", const="all", default="", metavar="NAME[,NAME]", help="draw curves, too")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: proves that the programs run")
     parser.add_argument("--dir", type=Path, default=Path(".bench"), help="where stores and results are; a real disk")
     parser.add_argument("--strict", action="store_true", help="exit 1 when a bar is missed")
     given = parser.parse_args()
     wanted = {name for name in given.only.split(",") if name}
-    unknown = wanted - {row.name for row in ROWS}
+    unknown = wanted - {row.name for row in ROWS} - {"none"}
     if unknown:
         parser.error(f"no row is called {', '.join(sorted(unknown))}. There are: {', '.join(row.name for row in ROWS)}")
+    asked = {name for name in given.curves.split(",") if name}
+    unknown = asked - {curve.name for curve in CURVES} - {"all"}
+    if unknown:
+        parser.error(f"no curve is called {', '.join(sorted(unknown))}: {', '.join(curve.name for curve in CURVES)}")
     directory = given.dir.resolve()
     machine.check_disk(directory)
     directory.mkdir(parents=True, exist_ok=True)
     (directory / ".gitignore").write_text("*\n")
 
     def sample(name: str, arguments: str) -> Sample:
+        return sampled(name, [*module("scale_rows"), *arguments.split()])
+
+    def sampled(name: str, command: Sequence[str]) -> Sample:
         print(f"{name} ... ", end="", file=sys.stderr, flush=True)
-        taken = take(name, 1, [*module("scale_rows"), *arguments.split()], directory, timeout_s=300)
+        taken = take(name, 1, command, directory, timeout_s=300)
         said = taken.error or ", ".join(f"{key} {number(value)}" for key, value in taken.figures.items())
         print(f"{said} ({taken.took_s:.0f} s)", file=sys.stderr, flush=True)
         return taken
 
     facts = machine.facts(directory)
     chosen = [row for row in ROWS if not wanted or row.name in wanted]
-    samples = [sample(row.name, row.quick if given.quick else row.full) for row in chosen]
+    samples = [sampled(row.name, row.command(given.quick)) for row in chosen]
     judged = verdicts(samples)
     words = {True: "met", False: "NOT MET"}
     lines = [
@@ -179,15 +216,19 @@ def main() -> int:
     print(report.facts_text(facts) + "\n\n" + report.table(["bar", "measured", "must be", "verdict"], lines))
     foretold, points = modelled(samples), grown(samples)
     print(growth_text(foretold, points))
-    drawn = curves.measure(CURVES, sample, given.quick) if given.curves else {}
+    drawn = curves.measure([each for each in CURVES if "all" in asked or each.name in asked], sample, given.quick)
     drawn |= {f"nodes-{name.split()[0]}": [(each.nodes, each.per_s) for each in line] for name, line in points.items()}
     for name, svg in curves.drawings((*CURVES, *MODELLED), drawn).items():
         (directory / f"scale-{name}.svg").write_text(svg, encoding="utf-8")
+        report.write(directory / f"scale-{name}.json", {"machine": facts, "points": drawn[name]})
     document = {
         "machine": facts,
         "samples": [dataclasses.asdict(each) for each in samples],
         "bars": [dataclasses.asdict(bar) | {"measured": figure, "met": met} for bar, figure, met in judged],
-        "model": [{"row": row, "measured_per_s": real, "model_per_s": model} for row, real, model in foretold],
+        "model": [
+            {"row": row, "measured_per_s": real, "model_per_s": model, "met": abs(model / real - 1) <= WITHIN}
+            for row, real, model in foretold
+        ],
         "growth": {name: [dataclasses.asdict(each) for each in line] for name, line in points.items()},
         "curves": drawn,
     }

@@ -18,11 +18,16 @@ import apsw
 from benchmarks import processes, workflows
 from benchmarks.figures import percentile
 from benchmarks.group_commit import commit_p50_ms
+from benchmarks.on_postgres import VARIABLE
+from benchmarks.postgres_limit import server_commit_p50_ms
 from benchmarks.private_ray import private_ray
 from benchmarks.raywf_rows import connect, expect, settled_without_rubbish, wait_for_starts, wait_for_status
 from benchmarks.sample import emit
+from raywf.definition.inputs import bind_many
 
 BATCH = 5_000
+CHAIN = 5
+"""Tasks in ``workflows.chain``."""
 
 
 def store() -> apsw.Connection:
@@ -254,8 +259,10 @@ def takeover(n: int, how: str) -> None:
 def throughput(n: int, actors: int) -> None:
     """n chains of 5 on some workflow actors; and what each thread spent, for the model of growth."""
     os.environ["RAYWF_WORKFLOW_ACTORS"] = str(actors)
+    url = os.environ.get(VARIABLE)
     with connect() as engine:
         expect([h.result(timeout=300) for h in engine.submit_many(workflows.chain, range(200))], list(range(5, 205)))
+        servers = {process.pid for process in processes.of_sample(mark()) if process.name.startswith("postgres")}
         before = _cpu_s()
         start = time.perf_counter()
         handles = engine.submit_many(workflows.chain, range(n))
@@ -266,6 +273,7 @@ def throughput(n: int, actors: int) -> None:
     for (pid, _), seconds in spent.items():
         by_process.setdefault(pid, []).append(seconds)
     client = sum(by_process.pop(os.getpid()))
+    server = sum(sum(by_process.pop(pid, [])) for pid in servers)
     busiest = sorted(by_process.values(), key=sum, reverse=True)
     # An actor's busiest thread is its loop; what its other threads do is nearly all the writer of the store.
     loops = sum(max(threads) for threads in busiest[:actors])
@@ -273,14 +281,24 @@ def throughput(n: int, actors: int) -> None:
     emit(
         {
             "per_s": n / taken_s,
+            "per_task_us": taken_s / n / CHAIN * 1e6,
             "client_us": client / n * 1e6,
             "loop_us": loops / n * 1e6,
             "writer_us": writers / n * 1e6,
             "others_us": sum(map(sum, busiest[actors:])) / n * 1e6,
-            "fixed_ms": commit_p50_ms(str(Path.cwd() / "single.db")),
+            "server_us": server / n * 1e6,
+            "bind_us": bind_us(n),
+            "fixed_ms": commit_p50_ms(str(Path.cwd() / "single.db")) if url is None else server_commit_p50_ms(url),
         },
         n=n, actors=actors, cores=os.cpu_count(),
     )  # fmt: skip
+
+
+def bind_us(n: int) -> float:
+    """What a client does with each input before it sends the first, in µs."""
+    began = time.thread_time()
+    bind_many(workflows.chain, range(n))
+    return (time.thread_time() - began) / n * 1e6
 
 
 def _cpu_s() -> dict[tuple[int, int], float]:

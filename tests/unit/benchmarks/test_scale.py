@@ -46,18 +46,40 @@ def test_only_what_was_measured_is_drawn() -> None:
 
 
 FLOW = {"per_s": 5_000.0, "client_us": 60.0, "loop_us": 110.0, "writer_us": 60.0, "others_us": 20.0, "fixed_ms": 0.5}
+SERVED = FLOW | {"writer_us": 0.0, "server_us": 50.0}
 
 
 def test_the_model_is_set_beside_what_was_measured_and_taken_to_16_nodes() -> None:
     samples = [
         Sample("flow-1", 1, FLOW, {"n": 2_000, "actors": 1, "cores": 2}),
-        Sample("flow-2", 1, FLOW | {"per_s": 6_000.0, "loop_us": 999.0}, {"n": 2_000, "actors": 2, "cores": 2}),
+        Sample("flow-2", 1, FLOW | {"per_s": 7_000.0, "loop_us": 999.0}, {"n": 2_000, "actors": 2, "cores": 2}),
+        Sample("flow-pg-1", 1, SERVED, {"n": 2_000, "actors": 1, "cores": 2}),
+        Sample("pg-limit", 1, {"per_s": 10_000.0}),
     ]
     foretold, points = scale.modelled(samples), scale.grown(samples)
-    assert [(row, real) for row, real, _ in foretold] == [("flow-1", 5_000.0), ("flow-2", 6_000.0)]
-    assert all(1e6 / 250 < model < 1e6 / 110 + 2e3 for _, _, model in foretold), "costs are those of flow-1"
+    assert [(row, real) for row, real, _ in foretold] == [
+        ("flow-1", 5_000.0),
+        ("flow-2", 7_000.0),
+        ("flow-pg-1", 5_000.0),
+    ]
+    assert all(1e6 / 250 < model < 1e6 / 110 + 2e3 for _, _, model in foretold), "costs are those of one actor"
+    assert list(points) == [f"{n} of 10,000/s" for n in ("1 server", "4 servers", "16 servers")], (
+        "COPY's limit is longer"
+    )
     assert [line[-1].nodes for line in points.values()] == [16] * len(scale.STORES)
-    assert "16" in scale.growth_text(foretold, points)
+    text = scale.growth_text(foretold, points)
+    assert "16" in text and "within 20%" in text
+
+
+def test_a_model_that_is_too_far_off_is_told() -> None:
+    assert "NOT MET" in scale.growth_text([("flow-1", 100.0, 121.0)], {})
+    assert "NOT MET" not in scale.growth_text([("flow-1", 100.0, 119.0), ("flow-2", 100.0, 81.0)], {})
+
+
+def test_a_row_beside_a_server_starts_it_first() -> None:
+    commands = {row.name: row.command(quick=True) for row in scale.ROWS}
+    assert commands["flow-1"][3:] == ["benchmarks.scale_rows", "throughput", "--n", "400", "--actors", "1"]
+    assert commands["pg-limit"][3::4][:2] == ["benchmarks.on_postgres", "benchmarks.postgres_limit"]
 
 
 def test_without_a_measured_flow_there_is_no_model() -> None:
