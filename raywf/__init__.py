@@ -37,6 +37,7 @@ _HOME = {
     "Singleton": "raywf.definition.starts",
     "Batch": "raywf.definition.starts",
     "current": "raywf.definition.context",
+    "secret": "raywf.definition.secrets",
     "template": "raywf.definition.parametrised",
     "WorkflowDefinition": "raywf.definition.model",
     "connect": "raywf.client",
@@ -74,6 +75,7 @@ _HOME = {
 """Public name -> the module it lives in."""
 
 if TYPE_CHECKING:
+    from raywf import tasks as tasks
     from raywf import testing as testing
     from raywf.aggregation import AggregateResult, Candidate, ResultAggregator
     from raywf.client import Archive, ExportedExecution, WorkflowEngine, connect, connect_async
@@ -89,6 +91,7 @@ if TYPE_CHECKING:
     from raywf.definition.options import Retry
     from raywf.definition.parametrised import template
     from raywf.definition.schedules import on_cron
+    from raywf.definition.secrets import secret
     from raywf.definition.starts import Batch, Debounce, Singleton
     from raywf.definition.tasks import Task, task
     from raywf.definition.workflows import Workflow, workflow
@@ -124,6 +127,8 @@ def __getattr__(name: str) -> Any:
         return import_module("raywf.testing")
     if name == "patterns":
         return import_module("raywf.definition.patterns")
+    if name == "tasks":
+        return import_module("raywf.tasks")
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module 'raywf' has no attribute {name!r}")
@@ -188,6 +193,7 @@ __all__ = [
     "loop",
     "on_cron",
     "on_event",
+    "secret",
     "sleep",
     "task",
     "template",

@@ -37,7 +37,8 @@ class GiveUp:
 
 
 def decide(policy: RetryPolicy, failure: Failure, failures: int, now: float, chance: float) -> RetryAt | GiveUp:
-    """What follows the ``failures``-th failure of a task. ``chance`` is uniform in [0, 1)."""
+    """What follows the ``failures``-th failure of a task. ``chance`` is uniform in [0, 1). Who was asked and said when to come
+    again is believed, whatever the policy's longest delay."""
     if not failure.retryable or failures >= policy.max_attempts:
         return GiveUp()
     exponent = min(failures - 1, 1000)
@@ -45,7 +46,7 @@ def decide(policy: RetryPolicy, failure: Failure, failures: int, now: float, cha
         ceiling = min(policy.max_delay, policy.initial * policy.backoff**exponent)
     except OverflowError:
         ceiling = policy.max_delay
-    return RetryAt(now + chance * ceiling)
+    return RetryAt(now + max(chance * ceiling, failure.retry_after or 0.0))
 
 
 def has_given_up(policy: RetryPolicy, failures: int, last: Failure | None) -> bool:

@@ -40,7 +40,11 @@ def failure_of(error: BaseException, attempt: int, non_retryable: tuple[str, ...
     retryable = not any(name in non_retryable or name.rpartition(".")[2] in non_retryable for name in names)
     if isinstance(error, (values.EncodeError, SystemExit)):
         retryable = False
-    return Failure(names[0], message, text[-_MAX_TRACEBACK:], attempt, retryable)
+    after = None
+    if isinstance(error, RaywfError):  # those of ours that know it themselves
+        retryable = retryable and getattr(error, "retryable", True) is not False
+        after = getattr(error, "retry_after", None)
+    return Failure(names[0], message, text[-_MAX_TRACEBACK:], attempt, retryable, after)
 
 
 def type_name(cls: type) -> str:

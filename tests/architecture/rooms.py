@@ -112,7 +112,8 @@ HOUSE: dict[str, Room] = {
         _EVERY_ROOM + " raywf", "pydantic pytest pytest_asyncio hypothesis cloudpickle tenacity", lazily="pyarrow numpy"
     ),
     "compat": _room("core errors config definition client raywf", "ray pydantic"),
-    "raywf": _room(_EVERY_ROOM, eager="errors"),
+    "tasks": _room("core errors config definition", lazily="httpx asyncpg pyarrow"),
+    "raywf": _room(_EVERY_ROOM + " tasks", eager="errors"),
 }
 
 # A second look at single files: what a room may not do as a whole, one of its files is there to do.
