@@ -30,6 +30,7 @@ _HOME = {
     "wait_update": "raywf.definition.flow",
     "approval": "raywf.definition.flow",
     "continuation": "raywf.definition.continuation",
+    "migration": "raywf.definition.migrations",
     "on_cron": "raywf.definition.schedules",
     "on_event": "raywf.definition.events",
     "Webhook": "raywf.client.webhooks",
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
     from raywf.definition.events import on_event
     from raywf.definition.flow import aggregate, approval, gather, loop, sleep, wait_signal, wait_update, when
     from raywf.definition.limits import Limit, Rate
+    from raywf.definition.migrations import migration
     from raywf.definition.model import WorkflowDefinition
     from raywf.definition.options import Retry
     from raywf.definition.parametrised import template
@@ -191,6 +193,7 @@ __all__ = [
     "current",
     "gather",
     "loop",
+    "migration",
     "on_cron",
     "on_event",
     "secret",

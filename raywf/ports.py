@@ -93,10 +93,41 @@ class DefinitionRow(NamedTuple):
     body: bytes
 
 
+class Redefinition(NamedTuple):
+    """An open execution goes on under another definition, as an event in its history says."""
+
+    key: int
+    definition: str
+    version: str
+
+
+class VersionRow(NamedTuple):
+    """A definition of a workflow that the store has. ``label`` is what it calls itself; ``seen_at`` the time when the store
+    first saw it (None: before stores kept that); ``open`` counts the executions of a namespace that go on under it."""
+
+    hash: str
+    workflow: str
+    label: str
+    seen_at: float | None
+    open: int
+
+
+class DeploymentRow(NamedTuple):
+    """Which definition new executions of a workflow get, from ``at`` on. ``number`` counts from 1 per workflow, without
+    gaps; the last one counts."""
+
+    namespace: str
+    workflow: str
+    number: int
+    hash: str
+    at: float
+    by: str | None
+
+
 class InboxRow(NamedTuple):
     """A command to an execution, in order of ``id``. ``command_id`` makes a repeat a no-op.
 
-    ``kind`` is ``signal``, ``approve``, ``reject``, ``resolve``, ``pause``, ``resume``, ``update`` or ``cancel``;
+    ``kind`` is ``signal``, ``approve``, ``reject``, ``resolve``, ``pause``, ``resume``, ``update``, ``migrate`` or ``cancel``;
     ``body`` is a JSON object.
     ``schedules`` and ``backfill`` are for the owner itself, and ``execution`` is then a schedule; ``start`` starts the execution
     (``runtime.triggers``).
@@ -221,6 +252,7 @@ class Batch:
     evidence: list[EvidenceRow] = field(default_factory=list)
     aggregators: list[AggregatorRow] = field(default_factory=list)
     cached: list[CachedRow] = field(default_factory=list)
+    redefined: list[Redefinition] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(
@@ -233,6 +265,7 @@ class Batch:
             or self.evidence
             or self.aggregators
             or self.cached
+            or self.redefined
         )
 
 
@@ -294,6 +327,14 @@ class Reader(Protocol):
         ...
 
     async def definition(self, hash_: str) -> DefinitionRow | None: ...
+
+    async def versions(self, namespace: str, workflow: str) -> list[VersionRow]:
+        """Every definition of that workflow in the store, in the order in which they were first seen."""
+        ...
+
+    async def deployments(self, namespace: str, workflow: str | None = None) -> list[DeploymentRow]:
+        """What was deployed, of one workflow or of all, in order of workflow and number."""
+        ...
 
     async def count_open(self, namespace: str, lane: str | None = None) -> int: ...
 
@@ -386,6 +427,10 @@ class Inbox(Protocol):
 
     async def put_definition(self, row: DefinitionRow) -> None:
         """Store a definition that a schedule will start executions of; one that is there stays."""
+        ...
+
+    async def put_deployment(self, row: DeploymentRow) -> bool:
+        """Store a deployment, whose definition is there. False: another one has this number."""
         ...
 
     async def put_schedule(self, row: ScheduleRow) -> None:

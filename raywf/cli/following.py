@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from raywf.client.reading import Readings, instant, task_statuses
 from raywf.core import approvals
 from raywf.core import events as ev
-from raywf.core.codec import from_record
-from raywf.core.execution import evolve, initial
+from raywf.core.codec import began_under, from_record
+from raywf.core.execution import initial
 from raywf.core.ids import split_address, split_passes
 from raywf.core.state import ExecutionState, TaskState, TaskStatus, address_of
 from raywf.definition.compile import compile_plan
@@ -65,16 +65,19 @@ class Follower:
         self.row = await self.readings.row(self.id)
         if not events:
             return []
+        if not self.seq:
+            began = await self.readings.definition(began_under(events, self.row.definition))
+            self.state = initial(compile_plan(began))
         before, known = task_statuses(self.state), {}
         changes: list[Change] = []
         for row in events:
             event = from_record(row.kind, row.task, row.attempt, row.data)
-            self.state = evolve(self.state, event)
+            self.state = await self.readings.evolved(self.state, event)
             known.update(self._told(event, instant(row.at), changes))
         self.seq = events[-1].seq
         at = instant(events[-1].at)
         for task, status in task_statuses(self.state).items():
-            if status != known.get(task, before[task]) and status not in _QUIET:
+            if status != known.get(task, before.get(task, "pending")) and status not in _QUIET:
                 changes.append(Change(at, task, status))
         changes.sort(key=lambda change: change.task is None and change.status != "running")
         return changes
@@ -86,6 +89,10 @@ class Follower:
                 changes.append(Change(at, None, "running"))
             case ev.ExecutionCompleted() | ev.ExecutionFailed() | ev.ExecutionCancelled():
                 changes.append(Change(at, None, self.state.status.value, ending(event)))
+            case ev.ExecutionMigrated(definition=definition):
+                changes.append(Change(at, None, self.state.status.value, f"migrated to version {definition[:12]}"))
+            case ev.MigrationRefused(reason=reason):
+                changes.append(Change(at, None, self.state.status.value, sentence("not migrated", reason)))
             case ev.CancelRequested(reason):
                 changes.append(Change(at, None, "running", sentence("asked to cancel", reason)))
             case ev.ResultReused(address):

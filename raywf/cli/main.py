@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import raywf
-from raywf.cli.commands import act, draw, events, flow, look, machine, move, prove, run, talk
+from raywf.cli.commands import act, deploy, draw, events, flow, look, machine, move, prove, run, talk
 from raywf.cli.commands.caching import cache
 from raywf.cli.commands.results import results
 from raywf.cli.commands.schedule import schedule
@@ -38,6 +38,7 @@ _PANELS = {
         look.result,
         talk.query,
         talk.stream,
+        deploy.versions,
     ),
     "Act (no engine, no Ray)": (
         act.approve,
@@ -53,6 +54,7 @@ _PANELS = {
         flow.limits,
         events.emit,
         events.triggers,
+        deploy.deploy,
     ),
     "Move (no engine, no Ray)": (move.export, move.import_, move.archive),
     "This machine": (machine.up, machine.down, machine.doctor, machine.version),

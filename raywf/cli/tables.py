@@ -138,6 +138,10 @@ def event_text(event: HistoryEvent) -> str:
             return ("approved" if data["approved"] else "rejected") + comment
         case "child_started":
             return str(data["child"])
+        case "execution_migrated":
+            return f"to version {data['definition'][:12]} from {data['source'][:12]}; kept: {', '.join(data['kept']) or 'nothing'}"
+        case "migration_refused":
+            return f"to version {data['definition'][:12]}: {data['reason']}"
         case "cancel_requested" | "execution_cancelled":
             return str(data["reason"])
         case _:

@@ -14,7 +14,12 @@ def load(target: str) -> Workflow[Any, Any]:
     """The workflow that a target names. Raises ``NotFound``, ``DefinitionError``."""
     if target.endswith((".json", ".yaml", ".yml")):
         # Such a file names its functions by module; a module or .py target brings its own directory along.
-        here = os.getcwd()
-        if here not in (os.path.abspath(each or here) for each in sys.path):
-            sys.path.insert(0, here)
+        import_from_here()
     return load_target(target)
+
+
+def import_from_here() -> None:
+    """Let modules of the working directory be imported, as ``python -m`` does."""
+    here = os.getcwd()
+    if here not in (os.path.abspath(each or here) for each in sys.path):
+        sys.path.insert(0, here)

@@ -17,14 +17,17 @@ from raywf.client.aggregators import Aggregator
 from raywf.client.archive import Archived
 from raywf.client.bulk import BulkResult
 from raywf.client.caching import CachedResult
+from raywf.client.deploying import Target
 from raywf.client.engine import AsyncWorkflowEngine
 from raywf.client.events import Emitted, TriggerDescription
 from raywf.client.exporting import ExportedExecution
 from raywf.client.handle import AsyncExecutionHandle
 from raywf.client.limits import LimitStatus
+from raywf.client.migrating import DeploymentPlan, MigrationResult
 from raywf.client.reading import ExecutionDescription, ExecutionSummary, HistoryEvent
 from raywf.client.schedules import ABSENT, Schedule, ScheduleDescription
 from raywf.client.streams import StreamItem
+from raywf.client.versions import Deployment, Version
 from raywf.client.webhooks import Webhook
 from raywf.client.why import Explanation
 from raywf.config import shown
@@ -217,7 +220,7 @@ class WorkflowEngine:
 
     def submit(
         self,
-        wf: Workflow[..., Any] | WorkflowDefinition,
+        wf: Target,
         /,
         *args: Any,
         execution_id: str | None = None,
@@ -255,7 +258,7 @@ class WorkflowEngine:
         handles = self._loop.call(self._async.submit_many(wf, list(inputs), execution_ids))
         return [ExecutionHandle(handle, self._loop) for handle in handles]
 
-    def run(self, wf: Workflow[..., Any] | WorkflowDefinition, /, *args: Any, **kwargs: Any) -> Any:
+    def run(self, wf: Target, /, *args: Any, **kwargs: Any) -> Any:
         """Submit and wait for the result."""
         return self._loop.call(self._async.run(wf, *args, **kwargs))
 
@@ -323,6 +326,35 @@ class WorkflowEngine:
             dry_run=dry_run,
         )
         return self._loop.call(work)
+
+    def versions(self, workflow: Target) -> builtins.list[Version]:
+        """Every version of a workflow that the store has seen, in that order; which one is current, and how many open executions
+        go on under each. Raises ``NotFound``."""
+        return self._loop.call(self._async.versions(workflow))
+
+    def definition(self, workflow: Target, version: str | None = None) -> WorkflowDefinition:
+        """A stored version: by hash (four characters or more) or label; None: the current one. Raises ``NotFound``."""
+        return self._loop.call(self._async.definition(workflow, version))
+
+    def deploy(self, workflow: Workflow[..., Any] | WorkflowDefinition, *, by: str | None = None) -> Deployment:
+        """Store a version and make it the current one: executions started by name get it, and so do schedules and triggers made with
+        ``follow=True``. Open executions keep theirs. Twice is once. Raises ``InvalidInput`` where what follows does not fit."""
+        return self._loop.call(self._async.deploy(workflow, by=by))
+
+    def rollback(self, workflow: Target, *, to: str | None = None, by: str | None = None) -> Deployment:
+        """Make the version before the current one (or ``to``, a hash or a label) current again. Raises ``NotFound``,
+        ``InvalidInput``."""
+        return self._loop.call(self._async.rollback(workflow, to=to, by=by))
+
+    def plan(self, workflow: Target, **options: Any) -> DeploymentPlan:
+        """What would become of open executions under this version. Changes nothing. Options are those of the async engine: ``ids``,
+        ``rerun``, ``keep``, ``drop``, ``limit``. Raises ``DefinitionError`` and ``InvalidInput``."""
+        return self._loop.call(self._async.plan(workflow, **options))
+
+    def migrate(self, workflow: Target, **options: Any) -> MigrationResult:
+        """Let open executions go on under this version, where their plan does not block. Options are those of the async engine:
+        ``ids``, ``rerun``, ``keep``, ``drop``, ``by``, ``timeout``. Twice is once."""
+        return self._loop.call(self._async.migrate(workflow, **options))
 
     def why(self, execution_id: str) -> Explanation:
         """What an execution waits for and who holds it, in words. Raises ``NotFound``."""
@@ -398,13 +430,15 @@ class WorkflowEngine:
         priority: int = 0,
         tags: Mapping[str, str] | None = None,
         paused: bool = False,
+        follow: bool = False,
     ) -> Schedule:
         """Start a workflow at the instants of a cron line (or ``every`` so many seconds), from the next one on.
 
         ``args`` is one value that stands for the arguments, as in ``map``. ``overlap`` says what an instant does while the last
         execution runs: ``skip``, ``allow``, ``buffer_one``, ``cancel_previous``. ``catch_up``: instants that were missed
         because no engine ran start late, up to so many seconds. ``jitter``: it fires a constant part of this later.
-        ``id`` (default: the workflow's) names it: the same id changes it. Raises ``InvalidInput``, ``AlreadyExists``.
+        ``id`` (default: the workflow's) names it: the same id changes it. ``follow``: it starts the version of its workflow that
+        is deployed, from the next deployment on, not the one it was made with. Raises ``InvalidInput``, ``AlreadyExists``.
         """
         work = self._async.schedule(
             wf,
@@ -421,6 +455,7 @@ class WorkflowEngine:
             priority=priority,
             tags=tags,
             paused=paused,
+            follow=follow,
         )
         return Schedule(self._loop.call(work), self._loop)
 

@@ -21,6 +21,7 @@ from raywf.client.caching import CacheOfEngine
 from raywf.client.checks import check_deadline, check_priority, check_started, check_tags
 from raywf.client.collecting import bind_submit, collect, rule_of
 from raywf.client.commands import Commands
+from raywf.client.deploying import VersionsOfEngine
 from raywf.client.events import EventsOfEngine
 from raywf.client.fingerprints import fingerprint
 from raywf.client.handle import AsyncExecutionHandle
@@ -56,7 +57,14 @@ _CHUNK = 500
 
 
 class AsyncWorkflowEngine(
-    LimitsOfEngine, CacheOfEngine, SchedulesOfEngine, EventsOfEngine, MovesOfEngine, RerunsOfEngine, BulkOfEngine
+    LimitsOfEngine,
+    CacheOfEngine,
+    SchedulesOfEngine,
+    EventsOfEngine,
+    MovesOfEngine,
+    RerunsOfEngine,
+    BulkOfEngine,
+    VersionsOfEngine,
 ):
     """An engine on a Ray. Made by ``connect_async``; belongs to the event loop it was opened on."""
 
@@ -272,7 +280,7 @@ class AsyncWorkflowEngine(
 
     async def submit(
         self,
-        wf: Workflow[..., Any] | WorkflowDefinition,
+        wf: Workflow[..., Any] | WorkflowDefinition | str,
         /,
         *args: Any,
         execution_id: str | None = None,
@@ -284,12 +292,12 @@ class AsyncWorkflowEngine(
     ) -> AsyncExecutionHandle:
         """Start an execution; returns when it is on disk.
 
-        Larger ``priority`` first; ``deadline`` is an aware datetime or a timedelta. The same ``execution_id`` with the
-        same workflow and arguments gives the same execution. Raises ``InvalidInput``, ``AlreadyExists``,
-        ``DefinitionError``, ``StoreUnavailable``.
+        A name means the version that is deployed. Larger ``priority`` first; ``deadline`` is an aware datetime or a
+        timedelta. The same ``execution_id`` with the same workflow and arguments gives the same execution. Raises
+        ``InvalidInput``, ``AlreadyExists``, ``DefinitionError``, ``StoreUnavailable``, and ``NotFound`` for a name.
         """
         self._check_open()
-        workflow = as_workflow(wf)
+        workflow = as_workflow(wf if not isinstance(wf, str) else await self.definition(wf))
         rule = rule_of(workflow.definition) if "start" in workflow.configuration else None
         request = self._request(
             workflow,
@@ -349,7 +357,7 @@ class AsyncWorkflowEngine(
             await asyncio.sleep(0)  # the engine works on these while the next are made
         return [handle for handles in await asyncio.gather(*sending) for handle in handles]
 
-    async def run(self, wf: Workflow[..., Any] | WorkflowDefinition, /, *args: Any, **kwargs: Any) -> Any:
+    async def run(self, wf: Workflow[..., Any] | WorkflowDefinition | str, /, *args: Any, **kwargs: Any) -> Any:
         """Submit and wait for the result."""
         return await (await self.submit(wf, *args, **kwargs)).result()
 

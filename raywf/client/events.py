@@ -73,6 +73,7 @@ class EventSpec(BaseModel):
     workflow: str
     definition: str
     by: str | None = None
+    follow: bool = False
 
 
 async def event_rows(inbox: ReadingInbox, namespace: str) -> list[tuple[ScheduleRow, EventSpec]]:

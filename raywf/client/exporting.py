@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from raywf.client.reading import Readings
 from raywf.core import events as ev
-from raywf.core.codec import from_record, to_record
+from raywf.core.codec import MIGRATED, from_record, last_part, to_record
 from raywf.core.execution import evolve, fold
 from raywf.core.ids import shard_of
 from raywf.core.state import ExecutionState
@@ -197,9 +197,17 @@ def _exported(row: ExecutionRow, history: Sequence[EventRow]) -> ExportedRow:
 
 
 def definitions_of(history: Sequence[EventRow]) -> set[str]:
-    """The content hashes of the definitions that continuations in a history brought along."""
-    grown = [from_record(*each[4:]) for each in history if each.kind == "task_continued"]
-    return {event.definition for event in grown if isinstance(event, ev.TaskContinued)}
+    """The content hashes of the definitions that continuations in a history brought along, and of those that it was
+    migrated from and to."""
+    found = set[str]()
+    for each in history:
+        if each.kind in ("task_continued", MIGRATED):
+            event = from_record(*each[4:])
+            if isinstance(event, ev.TaskContinued):
+                found.add(event.definition)
+            elif isinstance(event, ev.ExecutionMigrated):
+                found |= {event.source, event.definition}
+    return found
 
 
 def large_hashes(data: str | None) -> list[str]:
@@ -288,7 +296,8 @@ def _folded(exported: ExportedExecution, row: ExportedRow, known: dict[str, Work
     if [event.seq for event in row.events] != list(range(1, len(row.events) + 1)):
         raise InvalidInput(f"execution {row.id!r}: its history has a gap: the file is incomplete or was changed")
     try:
-        state = fold(compile_plan(known[row.definition]), (from_record(*each[4:]) for each in exported.rows(row)))
+        definition, part = last_part(exported.rows(row), row.definition)
+        state = fold(compile_plan(known[definition]), (from_record(*each[4:]) for each in part))
     except (RaywfError, ValueError, LookupError, TypeError, AssertionError) as error:
         raise InvalidInput(
             f"execution {row.id!r}: its history does not fold: {type(error).__name__}: {error}"

@@ -17,8 +17,8 @@ from raywf.client.checks import check_status
 from raywf.config import shown
 from raywf.core import approvals
 from raywf.core import events as ev
-from raywf.core.codec import from_record
-from raywf.core.execution import fold
+from raywf.core.codec import MIGRATED, from_record, last_part
+from raywf.core.execution import evolve, fold, initial
 from raywf.core.failures import Failure
 from raywf.core.ids import split_address, split_passes
 from raywf.core.state import ExecutionState, ExecutionStatus, TaskState, TaskStatus, address_of, result_bytes
@@ -188,10 +188,21 @@ class Readings:
 
     async def state(self, row: ExecutionRow) -> tuple[ExecutionState, builtins.list[EventRow]]:
         """The folded history of an execution."""
-        history = await self.reader.history(row.key)
-        plan = compile_plan(await self.definition(row.definition))
-        events = (from_record(each.kind, each.task, each.attempt, each.data) for each in history)
-        return fold(plan, events), history
+        return await self.state_of(row, await self.reader.history(row.key))
+
+    async def state_of(
+        self, row: ExecutionRow, history: builtins.list[EventRow]
+    ) -> tuple[ExecutionState, builtins.list[EventRow]]:
+        """The same, of a history that was read."""
+        definition, part = last_part(history, row.definition)
+        plan = compile_plan(await self.definition(definition))
+        return fold(plan, (from_record(each.kind, each.task, each.attempt, each.data) for each in part)), history
+
+    async def evolved(self, state: ExecutionState, event: ev.Event) -> ExecutionState:
+        """The state after one more event, which may be a migration to another definition."""
+        if isinstance(event, ev.ExecutionMigrated):
+            state = initial(compile_plan(await self.definition(event.definition)))
+        return evolve(state, event)
 
     async def describe(self, execution_id: str) -> ExecutionDescription:
         row = await self.row(execution_id)
@@ -245,6 +256,9 @@ class Readings:
         data = self.decode(row.data)
         if row.kind == "execution_forked":
             return {**data, "input": self.decode(data["input"].encode()), "kept": list(json.loads(data["kept"]))}
+        if row.kind == MIGRATED:
+            kept = {"input": self.decode(data["input"].encode()), "kept": list(json.loads(data["kept"]))}
+            return {name: data[name] for name in ("id", "source", "definition")} | kept
         if isinstance(data, dict) and row.kind in _WITH_VALUES:
             for name in ("value", "default", "data", "on_reject", "on_timeout"):
                 if isinstance(data.get(name), str):

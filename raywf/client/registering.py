@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from raywf.client.collecting import mark, rule_of
@@ -67,9 +68,11 @@ def _spec(workflow: Workflow[..., Any], trigger: Mapping[str, Any], by: str | No
     if trigger["type"] == "event":
         definition = workflow.definition
         said = {name: value for name, value in trigger.items() if name != "id"}
-        return EventSpec(trigger=said, workflow=definition.id, definition=definition.content_hash, by=by)
+        follow = bool(trigger.get("follow"))
+        return EventSpec(trigger=said, workflow=definition.id, definition=definition.content_hash, by=by, follow=follow)
     args = ABSENT if trigger.get("args") is None else trigger["args"]
-    return spec_of(workflow, args, {name: trigger.get(name) for name in TIMETABLE}, 0, None, by)
+    spec = spec_of(workflow, args, {name: trigger.get(name) for name in TIMETABLE}, 0, None, by)
+    return replace(spec, follow=bool(trigger.get("follow")))
 
 
 async def _refuse_taken(schedules: Schedules, workflow: str, wanted: Mapping[str, Spec | EventSpec]) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from raywf.client.exporting import ExportedExecution
-from raywf.core.codec import from_record
+from raywf.core.codec import from_record, last_part
+from raywf.core.events import ExecutionMigrated
 from raywf.core.execution import evolve, initial
 from raywf.core.plan import FunctionRef
 from raywf.core.state import ExecutionState, TaskStatus
@@ -54,28 +57,32 @@ def replay(exported: ExportedExecution, today: WorkflowDefinition | None = None)
     Nothing runs. A result is kept where its task is the same task (what it calls, its arguments, its kind) and so is
     everything that it needs; code that changed does not matter to a result that is recorded, and is said.
     """
-    old = exported.definition(exported.root.definition)
+    whole = exported.rows(exported.root)
+    hash_, history = last_part(whole, exported.root.definition)
+    old = exported.definition(hash_)
     new = old if today is None else today
-    history = exported.rows(exported.root)
     state, _ = _fold(old, history)
     _, folds = _fold(new, history)
     return Replay(
         id=exported.id,
         workflow=old.id,
         status=exported.root.status,
-        events=len(history),
+        events=len(whole),
         same_definition=old.content_hash == new.content_hash,
         folds=folds,
         tasks=_tasks(old, new, state, looked_up=today is None),
     )
 
 
-def _fold(definition: WorkflowDefinition, history: list[Any]) -> tuple[ExecutionState, str | None]:
+def _fold(definition: WorkflowDefinition, history: Sequence[Any]) -> tuple[ExecutionState, str | None]:
     """The state as far as it folds, and why not further."""
     state = initial(compile_plan(definition))
     for row in history:
         try:
-            state = evolve(state, from_record(*row[4:]))
+            event = from_record(*row[4:])
+            if isinstance(event, ExecutionMigrated):  # what it kept, as a migration to this definition
+                event = replace(event, definition=state.plan.definition)
+            state = evolve(state, event)
         except Exception as error:
             what = f"{row.kind} {row.task}" if row.task else row.kind
             why = f"there is no task {error.args[0]!r}" if isinstance(error, KeyError) and error.args else str(error)

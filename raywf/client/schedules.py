@@ -7,6 +7,7 @@ import math
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -365,13 +366,15 @@ class SchedulesOfEngine(OfEngine):
         priority: int = 0,
         tags: Mapping[str, str] | None = None,
         paused: bool = False,
+        follow: bool = False,
     ) -> AsyncSchedule:
         """Start a workflow at the instants of a cron line (or ``every`` so many seconds), from the next one on.
 
         ``args`` is one value that stands for the arguments, as in ``map``. ``overlap`` says what an instant does while the last
         execution runs: ``skip``, ``allow``, ``buffer_one``, ``cancel_previous``. ``catch_up``: instants that were missed
         because no engine ran start late, up to so many seconds. ``jitter``: it fires a constant part of this later.
-        ``id`` (default: the workflow's) names it: the same id changes it. Raises ``InvalidInput``, ``AlreadyExists``.
+        ``id`` (default: the workflow's) names it: the same id changes it. ``follow``: it starts the version of its workflow that
+        is deployed, from the next deployment on, not the one it was made with. Raises ``InvalidInput``, ``AlreadyExists``.
         """
         when = {
             "cron": cron,
@@ -384,7 +387,7 @@ class SchedulesOfEngine(OfEngine):
             "catch_up": catch_up,
         }
         schedules = self._schedules()
-        spec = spec_of(wf, args, when, priority, tags, None)
+        spec = replace(spec_of(wf, args, when, priority, tags, None), follow=follow)
         check_id(spec.workflow if id is None else id)
         lane = await self._lane(None)
         await self._prepare(lane, as_workflow(wf))

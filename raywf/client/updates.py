@@ -9,7 +9,7 @@ from typing import Any
 from raywf.client.reading import Readings
 from raywf.core import events as ev
 from raywf.core.bindings import Ref, follow
-from raywf.core.codec import from_record
+from raywf.core.codec import began_under, from_record
 from raywf.core.execution import evolve, initial
 from raywf.core.plan import Node
 from raywf.core.state import ExecutionState, TaskStatus, passes_of, result_bytes
@@ -29,8 +29,19 @@ class Answer:
         self.state: ExecutionState = initial(compile_plan(definition))
         self._definition, self._execution_id, self._name, self._id = definition, execution_id, name, id
         self._taken: tuple[Ref | None, tuple[int, ...]] | None = None
+        self._taker: str | None = None
         self.value: bytes | None = None
         self.path: tuple[str | int, ...] = ()
+
+    def moved(self, definition: WorkflowDefinition, event: ev.ExecutionMigrated) -> None:
+        """The execution goes on under another version: who took the update is looked up by its name there."""
+        taken = None if self._taken is None or self._taker is None else self._taker
+        self._definition = definition
+        self.state = evolve(initial(compile_plan(definition)), event)
+        if taken is not None and self._taken is not None:
+            at = self.state.plan.index.get(taken)
+            node = None if at is None else self.state.plan.nodes[at]
+            self._taken = (None if node is None or not node.update else self._answer_of(node)), self._taken[1]
 
     def see(self, event: ev.Event) -> bool:
         """One more event. True: the answer is there. Raises ``InvalidInput`` where the update was refused."""
@@ -49,6 +60,7 @@ class Answer:
         for node in self.state.plan.nodes:
             was, now = before.tasks[node.index], self.state.tasks[node.index]
             if node.update and now.status is done and was.status in (TaskStatus.READY, TaskStatus.WAITING):
+                self._taker = node.id
                 self._taken = self._answer_of(node), passes_of(self.state, node.index)
                 return
 
@@ -77,14 +89,18 @@ async def answer(readings: Readings, execution_id: str, name: str, id: str, time
     """The answer of an update that was sent under ``id``; None where nothing answers it but its acceptance. Raises
     ``InvalidInput`` (refused), ``ResultTimeout``, ``ExecutionClosed``, ``WorkflowFailed``, ``WorkflowCancelled``."""
     row = await readings.row(execution_id)
-    found = Answer(await readings.definition(row.definition), execution_id, name, id)
+    began = began_under(await readings.reader.history(row.key), row.definition)
+    found = Answer(await readings.definition(began), execution_id, name, id)
     give_up_at = None if timeout is None else time.monotonic() + timeout
     seq = 0
     while True:
         rows = await readings.reader.history(row.key, seq)
         for each in rows:
             seq = each.seq
-            if found.see(from_record(*each[4:])):
+            event = from_record(*each[4:])
+            if isinstance(event, ev.ExecutionMigrated):
+                found.moved(await readings.definition(event.definition), event)
+            elif found.see(event):
                 return None if found.value is None else follow(readings.decode(found.value), found.path)
         if found.state.closed is not None:
             closing = rows[-1] if rows else await readings.outcome(row)

@@ -8,8 +8,8 @@ histories stay readable for ever (tests/golden keeps some of each).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from raywf.core import events as ev
 from raywf.core.failures import Failure
@@ -47,8 +47,8 @@ def to_record(event: ev.Event) -> Record:
         case ev.ExecutionForked(source, from_task, input_, kept):
             data = _dump(source=source, from_task=from_task, input=_text(input_), kept=_text(kept))
             return "execution_forked", None, None, data
-        case ev.ExecutionRetried(id_):
-            return "execution_retried", None, None, _dump(id=id_)
+        case ev.ExecutionRetried() | ev.ExecutionMigrated() | ev.MigrationRefused():
+            return _again_record(event)
         case ev.AttemptStarted(task, attempt):
             return "attempt_started", task, attempt, None
         case ev.ResultReused():
@@ -113,6 +113,17 @@ def _reused_data(event: ev.ResultReused) -> bytes:
     )
 
 
+def _again_record(event: ev.ExecutionRetried | ev.ExecutionMigrated | ev.MigrationRefused) -> Record:
+    if isinstance(event, ev.ExecutionRetried):
+        return "execution_retried", None, None, _dump(id=event.id)
+    if isinstance(event, ev.MigrationRefused):
+        data = _dump(id=event.id, definition=event.definition, reason=event.reason)
+        return "migration_refused", None, None, data
+    kept = {name: _text(getattr(event, name)) for name in ("input", "kept", "rest")}
+    data = _dump(id=event.id, source=event.source, definition=event.definition, **kept)
+    return "execution_migrated", None, None, data
+
+
 def _update(update: bool) -> dict[str, Any]:
     return {"update": True} if update else {}
 
@@ -169,6 +180,10 @@ _READERS: dict[str, _Reader] = {
         d["source"], d["from_task"], d["input"].encode(), d["kept"].encode()
     ),
     "execution_retried": lambda task, attempt, d: ev.ExecutionRetried(d["id"]),
+    "execution_migrated": lambda task, attempt, d: ev.ExecutionMigrated(
+        d["id"], d["source"], d["definition"], d["input"].encode(), d["kept"].encode(), d["rest"].encode()
+    ),
+    "migration_refused": lambda task, attempt, d: ev.MigrationRefused(d["id"], d["definition"], d["reason"]),
     "attempt_started": lambda task, attempt, d: ev.AttemptStarted(task, attempt),
     "result_reused": lambda task, attempt, d: ev.ResultReused(
         task, attempt, d["value"].encode(), d["source"], d["source_task"], d["computed_at"], d["key"]
@@ -226,6 +241,33 @@ _READERS: dict[str, _Reader] = {
     "execution_failed": lambda task, attempt, d: ev.ExecutionFailed(task, Failure.from_data(d["failure"])),
     "execution_cancelled": lambda task, attempt, d: ev.ExecutionCancelled(d["reason"]),
 }
+
+
+class _Kept(Protocol):
+    @property
+    def kind(self) -> str: ...
+    @property
+    def data(self) -> bytes | None: ...
+
+
+_Row = TypeVar("_Row", bound=_Kept)
+MIGRATED = "execution_migrated"
+
+
+def last_part(rows: Sequence[_Row], definition: str) -> tuple[str, Sequence[_Row]]:
+    """The definition that a history goes on under, and its rows from the event on that says so: what is folded. ``definition``
+    is what the index says, which counts where nothing was migrated."""
+    for at in range(len(rows) - 1, -1, -1):
+        if rows[at].kind == MIGRATED:
+            return json.loads(rows[at].data or b"")["definition"], rows[at:]
+    return definition, rows
+
+
+def began_under(rows: Sequence[_Kept], definition: str) -> str:
+    """The definition that a whole history began under."""
+    first = next((row for row in rows if row.kind == MIGRATED), None)
+    return definition if first is None else json.loads(first.data or b"")["source"]
+
 
 _UPCASTERS: dict[str, tuple[str, Callable[[Any], Any]]] = {}
 """Old kind -> (the kind that followed it, a function from its data to the new data)."""

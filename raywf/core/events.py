@@ -38,6 +38,29 @@ class ExecutionRetried:
 
 
 @dataclass(frozen=True, slots=True)
+class ExecutionMigrated:
+    """An open execution goes on under the definition ``definition`` (a content hash), which it had not begun with: until
+    here it was ``source``. A state begins with this event as with ``ExecutionStarted``; ``kept`` is a JSON object from task
+    id to what is kept of it, ``rest`` what else a state holds (``core.migrated``). ``id`` makes a repeat a no-op."""
+
+    id: str
+    source: str
+    definition: str
+    input: bytes
+    kept: bytes
+    rest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationRefused:
+    """An execution could not be migrated, and goes on as it is."""
+
+    id: str
+    definition: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptStarted:
     """An attempt began and did not end within the commit that followed (short attempts leave only their end)."""
 
@@ -318,6 +341,8 @@ Event: TypeAlias = (
     ExecutionStarted
     | ExecutionForked
     | ExecutionRetried
+    | ExecutionMigrated
+    | MigrationRefused
     | AttemptStarted
     | TaskCompleted
     | ResultReused

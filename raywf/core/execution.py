@@ -51,12 +51,14 @@ from raywf.core.events import (
     ExecutionCompleted,
     ExecutionFailed,
     ExecutionForked,
+    ExecutionMigrated,
     ExecutionRetried,
     ExecutionStarted,
     ItemsEmitted,
     MapStarted,
     MergeAwaited,
     MergeDecided,
+    MigrationRefused,
     PassStarted,
     PauseRequested,
     ProgressMade,
@@ -72,10 +74,11 @@ from raywf.core.events import (
     UpdateRefused,
 )
 from raywf.core.failures import Failure
-from raywf.core.moves.again import forked, retried
+from raywf.core.moves.again import retried
 from raywf.core.moves.branches import branch_taken, map_started, pass_started
 from raywf.core.moves.closing import begin_closing, close, ending
 from raywf.core.moves.draft import Draft, IllegalTransition
+from raywf.core.moves.migrated import begun_with
 from raywf.core.moves.shortcut import completed
 from raywf.core.moves.tasks import attempt_ended, attempt_failed, attempt_lost, given_up, make_ready
 from raywf.core.moves.undoing import undo_next
@@ -139,8 +142,13 @@ def _drafted(state: ExecutionState, event: Event) -> Draft:
 
 
 def fold(plan: Plan, events: Iterable[Event]) -> ExecutionState:
-    """The state that a history amounts to."""
-    return fold_on(initial(plan), events)
+    """The state that a history amounts to. ``plan`` is what it goes on under: of one that was migrated, its last part counts."""
+    found = list(events)
+    for at in range(len(found) - 1, 0, -1):
+        if type(found[at]) is ExecutionMigrated:
+            del found[:at]
+            break
+    return fold_on(initial(plan), found)
 
 
 def fold_on(state: ExecutionState, events: Iterable[Event]) -> ExecutionState:
@@ -196,8 +204,8 @@ def _apply(draft: Draft, event: Event) -> None:
             attempt_ended(draft, *draft.current(address, attempt, event), ended)
         case ExecutionStarted(input_):
             _start(draft, input_)
-        case ExecutionForked():
-            forked(draft, event)
+        case ExecutionForked() | ExecutionMigrated():
+            begun_with(draft, event)
         case ExecutionRetried():
             retried(draft, event)
         case ExecutionCompleted(value):
@@ -232,7 +240,7 @@ def _apply(draft: Draft, event: Event) -> None:
             draft.put(task, item, current._replace(status=TaskStatus.RUNNING, wait=event))
         case TimerFired(address) | MergeDecided(address):
             timer_fired(draft, address, event)
-        case SignalReceived() | UpdateRefused():
+        case SignalReceived() | UpdateRefused() | MigrationRefused():
             signal_received(draft, event)
         case ApprovalDecided():
             approval_decided(draft, event)

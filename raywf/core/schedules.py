@@ -46,6 +46,8 @@ class Spec:
     priority: int = 0
     tags: dict[str, str] | None = None
     by: str | None = None
+    follow: bool = False
+    """Whether it starts the current version of its workflow, instead of the one that it was made with."""
 
     def to_json(self) -> bytes:
         said = {each.name: getattr(self, each.name) for each in fields(self)}

@@ -100,6 +100,16 @@ def task_record(task: TaskState) -> dict[str, Any]:
     return _record(task)
 
 
+def rest_record(state: ExecutionState, without: tuple[str, ...]) -> dict[str, Any]:
+    """What a state holds beside its plan and its tasks, as JSON by the names of its fields."""
+    return _record(state, ("plan", "tasks", *without))
+
+
+def rest_of(record: dict[str, Any]) -> dict[str, Any]:
+    """The fields that ``rest_record`` gave."""
+    return _fields(record)
+
+
 def task_of(record: dict[str, Any]) -> TaskState:
     """The state that ``task_record`` gave."""
     return TaskState(**_fields(record))

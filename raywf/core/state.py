@@ -188,8 +188,10 @@ def address_of(state: ExecutionState, task: int, item: int | None = None) -> str
 
 def key_of(state: ExecutionState, execution: str, address: str) -> str:
     """The idempotency key of all attempts of a task. Whatever is done again after it was taken back is another deed, and
-    so is taking that back: ``#2`` says in which round."""
+    so is taking that back: ``#2`` says in which round. So is what a migration has done anew, under ``*name``."""
     round_ = state.rounds.get(address) if state.rounds else None
+    if round_ is None and state.rounds:
+        round_ = state.rounds.get("*" + address.partition("[")[0].partition("@")[0])
     return f"{execution}/{address}" if round_ is None else f"{execution}/{address}#{round_}"
 
 

@@ -16,7 +16,7 @@ from raywf.errors import DefinitionError
 
 NAME = re.compile(r"[A-Za-z][\w.:\-]{0,99}\Z", re.ASCII)
 HEAD = "event"
-_FIELDS = ("type", "name", "where", "args", "id")
+_FIELDS = ("type", "name", "where", "args", "id", "follow")
 
 
 def on_event(
@@ -25,11 +25,13 @@ def on_event(
     where: Callable[[Any], Any] | Mapping[str, Any] | None = None,
     args: Callable[[Any], Any] | Any = None,
     id: str | None = None,
+    follow: bool = False,
 ) -> dict[str, Any]:
     """A trigger for ``@workflow(triggers=[…])``: start when an event of this name is emitted and ``where`` holds for it.
 
     ``where`` is a callable of the event, called once to record a condition (``lambda event: event["amount"] > 100``), or that
     condition as data. ``args`` likewise gives one value that stands for the arguments; without it the event itself does.
+    ``follow``: once in effect it starts the version of its workflow that is deployed, not the one it was made with.
     Raises ``DefinitionError``.
     """
     trigger: dict[str, Any] = {"type": "event", "name": name}
@@ -41,6 +43,8 @@ def on_event(
         trigger["args"] = record(args(event), scope, "args") if callable(args) else args
     if id is not None:
         trigger["id"] = id
+    if follow:
+        trigger["follow"] = True
     check_event_trigger("raywf.on_event", trigger)
     return trigger
 

@@ -26,9 +26,11 @@ def on_cron(
     catch_up: float = CATCH_UP_S,
     args: Any = None,
     id: str | None = None,
+    follow: bool = False,
 ) -> dict[str, Any]:
     """A trigger for ``@workflow(triggers=[…])``: start at the instants of a cron line, as ``engine.schedule`` says. It takes
-    effect with ``engine.register(workflow)``. ``args`` is JSON and stands for the arguments. Raises ``DefinitionError``."""
+    effect with ``engine.register(workflow)``. ``args`` is JSON and stands for the arguments. ``follow``: it starts the version
+    of its workflow that is deployed, not the one it was made with. Raises ``DefinitionError``."""
     trigger = {
         "type": "cron",
         "cron": cron,
@@ -38,14 +40,16 @@ def on_cron(
         "catch_up": catch_up,
         "args": args,
         "id": id,
+        "follow": follow,
     }
-    usual = {"timezone": "UTC", "overlap": "skip", "jitter": 0.0, "catch_up": CATCH_UP_S, "args": None, "id": None}
+    usual: dict[str, Any] = {"timezone": "UTC", "overlap": "skip", "jitter": 0.0, "catch_up": CATCH_UP_S}
+    usual |= {"args": None, "id": None, "follow": False}
     check_cron_trigger("raywf.on_cron", trigger)
     return {name: value for name, value in trigger.items() if name not in usual or value != usual[name]}
 
 
 def check_cron_trigger(who: str, trigger: dict[str, Any]) -> None:
-    known = ("type", *TIMETABLE, "args", "id")
+    known = ("type", *TIMETABLE, "args", "id", "follow")
     for name in trigger:
         if name not in known:
             raise DefinitionError(f"{who}: a cron trigger has no field {name!r}.{did_you_mean(name, known)}")

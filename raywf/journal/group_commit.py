@@ -47,6 +47,7 @@ from raywf.ports import (
     EvidenceRow,
     ExecutionRow,
     Journal,
+    Redefinition,
     SnapshotRow,
     StatusChange,
 )
@@ -142,6 +143,12 @@ class GroupCommit:
         """A new status for an execution of ``shard``."""
         segment = self._segment(shard)
         segment.batch.changed.append(change)
+        segment.rows += 1
+
+    def add_redefined(self, shard: int, row: Redefinition) -> None:
+        """An execution of ``shard`` goes on under another definition."""
+        segment = self._segment(shard)
+        segment.batch.redefined.append(row)
         segment.rows += 1
 
     def add_snapshot(self, shard: int, row: SnapshotRow) -> None:
@@ -332,3 +339,4 @@ def _without(batch: Batch, keys: tuple[int, ...]) -> None:
     batch.events = [row for row in batch.events if row.key not in out]
     batch.changed = [row for row in batch.changed if row.key not in out]
     batch.snapshots = [row for row in batch.snapshots if row.key not in out]
+    batch.redefined = [row for row in batch.redefined if row.key not in out]

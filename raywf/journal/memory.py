@@ -8,6 +8,7 @@ sees it, from any thread. Rows go in and out as values: nothing handed out chang
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -25,6 +26,7 @@ from raywf.ports import (
     CachedRow,
     Clock,
     DefinitionRow,
+    DeploymentRow,
     EventRow,
     EvidenceRow,
     ExecutionRow,
@@ -36,6 +38,7 @@ from raywf.ports import (
     SnapshotRow,
     StatusChange,
     StoreFacts,
+    VersionRow,
 )
 
 
@@ -60,6 +63,8 @@ class MemoryStore:
     meters: dict[str, dict[Meter, float]] = field(default_factory=dict)
     schedules: dict[tuple[str, str], ScheduleRow] = field(default_factory=dict)
     cache: dict[tuple[str, str], CachedRow] = field(default_factory=dict)
+    seen: dict[str, float] = field(default_factory=dict)
+    deployments: dict[tuple[str, str, int], DeploymentRow] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
 
@@ -160,6 +165,21 @@ class MemoryJournal:
 
     async def definition(self, hash_: str) -> DefinitionRow | None:
         return self._open().definitions.get(hash_)
+
+    async def versions(self, namespace: str, workflow: str) -> list[VersionRow]:
+        store = self._open()
+        with store.lock:
+            rows = store.executions.values()
+            held = Counter(row.definition for row in rows if row.namespace == namespace and row.ended_at is None)
+            known = [row for row in store.definitions.values() if row.workflow == workflow]
+            found = [VersionRow(row.hash, workflow, row.version, store.seen[row.hash], held[row.hash]) for row in known]
+        return sorted(found, key=lambda row: (row.seen_at, row.hash))
+
+    async def deployments(self, namespace: str, workflow: str | None = None) -> list[DeploymentRow]:
+        store = self._open()
+        with store.lock:
+            rows = [row for row in store.deployments.values() if row.namespace == namespace]
+        return sorted(row for row in rows if workflow in (None, row.workflow))
 
     async def count_open(self, namespace: str, lane: str | None = None) -> int:
         store = self._open()
@@ -308,7 +328,12 @@ class MemoryJournal:
             return store.limits.pop((namespace, name), None) is not None
 
     async def put_definition(self, row: DefinitionRow) -> None:
-        self._open().definitions.setdefault(row.hash, row)
+        _see(self._open(), row, self._clock.now())
+
+    async def put_deployment(self, row: DeploymentRow) -> bool:
+        store = self._open()
+        with store.lock:
+            return store.deployments.setdefault((row.namespace, row.workflow, row.number), row) is row
 
     async def put_schedule(self, row: ScheduleRow) -> None:
         store = self._open()
@@ -398,7 +423,7 @@ class MemoryJournal:
         with store.lock:
             _check(store, batch, self._url)
             for definition in batch.definitions:
-                store.definitions.setdefault(definition.hash, definition)
+                _see(store, definition, self._clock.now())
             for row in batch.opened:
                 store.executions[row.key] = _copy(row)
                 store.keys[row.namespace, row.id] = row.key
@@ -406,6 +431,9 @@ class MemoryJournal:
                 store.events.setdefault(event.key, {})[event.seq] = EventRow._make(event)
             for change in batch.changed:
                 _change(store, change)
+            for moved in batch.redefined:
+                row = store.executions[moved.key]
+                store.executions[moved.key] = row._replace(definition=moved.definition, version=moved.version)
             for snapshot in batch.snapshots:
                 if snapshot.data is None:
                     store.snapshots.pop(snapshot.key, None)
@@ -455,6 +483,11 @@ class MemoryJournal:
 
 def _is_result_of(row: CachedRow, task: str | None) -> bool:
     return task is None or task in (row.task, row.task.partition(":")[2])
+
+
+def _see(store: MemoryStore, row: DefinitionRow, now: float) -> None:
+    if store.definitions.setdefault(row.hash, row) is row:
+        store.seen.setdefault(row.hash, now)
 
 
 def _copy(row: ExecutionRow) -> ExecutionRow:

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from raywf.core import events as ev
 from raywf.core import snapshot
-from raywf.core.codec import from_record
+from raywf.core.codec import from_record, last_part
 from raywf.core.effects import StartAttempt
 from raywf.core.execution import fold_on, initial, outstanding, task_at
 from raywf.core.failures import Failure
@@ -43,6 +43,7 @@ from raywf.runtime.host import Host
 from raywf.runtime.leases import LeaseKeeper
 from raywf.runtime.listening import pause_s
 from raywf.runtime.live import Live
+from raywf.runtime.migrating import Migrations
 from raywf.runtime.outbox import Outbox
 from raywf.runtime.parts import MeasuredJournal, Parts, SubmitRequest
 from raywf.runtime.recalling import Recall
@@ -126,7 +127,7 @@ class Owner:
         self._start_by_itself()
         self._taking: set[int] = set()
         self.opening = asyncio.Lock()
-        self.updates = Updates(self)
+        self.updates, self.migrations = Updates(self), Migrations(self)
         self._background: set[asyncio.Task[Any]] = set()
         self._inbox_wanted = asyncio.Event()
         self.keeper: LeaseKeeper | None = None
@@ -266,8 +267,11 @@ class Owner:
     async def folded(self, loaded: Loaded) -> Live:
         """An execution as its history says; a snapshot that cannot be used costs the longer way and nothing else."""
         row, rows, kept = loaded
-        await self.definitions.load(self.journal, row.definition)
-        plan = self.definitions.plan(row.definition)
+        definition, part = last_part(rows, row.definition)
+        await self.definitions.load(self.journal, definition)
+        plan = self.definitions.plan(definition)
+        if part is not rows:
+            row, kept = row._replace(definition=definition, version=plan.version), None
         state, seq = initial(plan), 0
         if kept is not None:
             try:
@@ -275,7 +279,8 @@ class Owner:
             except snapshot.Unreadable as error:
                 log.warning("execution %s is folded from its beginning: its snapshot is %s", row.id, error)
                 rows = await self.journal.history(row.key)
-        state = fold_on(state, (from_record(each.kind, each.task, each.attempt, each.data) for each in rows))
+                _, part = last_part(rows, definition)
+        state = fold_on(state, (from_record(each.kind, each.task, each.attempt, each.data) for each in part))
         for grown in grown_parts(state):
             await self.definitions.load(self.journal, grown.definition)
         live = Live(row, state, rows[-1].seq if rows else seq)
@@ -488,8 +493,8 @@ class Owner:
         if row.kind in TRIGGER_KINDS:
             self.spawn(self._trigger(row))
             return
-        if row.kind == "adopt":
-            self.spawn(adopt_imported(self, row))
+        if row.kind == "adopt" or (row.kind == "migrate" and live is not None):
+            self.spawn(adopt_imported(self, row) if row.kind == "adopt" else self.migrations.take(row))
             return
         if live is None:
             self.spawn(self._not_here(row))

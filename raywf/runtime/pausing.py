@@ -25,6 +25,13 @@ def pause(host: Host, live: Live, reason: str, by: str | None, *, inherited: boo
     if live.state.pause is not None or live.is_closed:
         return
     host.turn(live, ev.PauseRequested(reason, inherited), by)
+    withdraw(host, live, "paused before it had begun")
+    for child in list(children_of(host, live)):
+        pause(host, child, reason, by, inherited=True)
+
+
+def withdraw(host: Host, live: Live, reason: str) -> None:
+    """Take back attempts that only queue; those that have begun are said to have."""
     for (task, item), handle in list((live.inflight or {}).items()):
         current = task_at(live.state, task, item)
         if current.status is not TaskStatus.READY or not is_wanted(
@@ -36,10 +43,8 @@ def pause(host: Host, live: Live, reason: str, by: str | None, *, inherited: boo
             host.turn(live, ev.AttemptStarted(where, current.attempt))
         else:
             host.forget_attempt(live, task, item)
-            host.turn(live, ev.AttemptLost(where, current.attempt, "paused before it had begun", False, False))
+            host.turn(live, ev.AttemptLost(where, current.attempt, reason, False, False))
             host.work.cancel(handle)
-    for child in list(_children(host, live)):
-        pause(host, child, reason, by, inherited=True)
 
 
 def resume(host: Host, live: Live, by: str | None) -> None:
@@ -47,7 +52,7 @@ def resume(host: Host, live: Live, by: str | None) -> None:
     if live.state.pause is None or live.is_closed:
         return
     host.turn(live, ev.ResumeRequested(), by)
-    for child in list(_children(host, live)):
+    for child in list(children_of(host, live)):
         align(host, live, child)
 
 
@@ -60,7 +65,7 @@ def align(host: Host, parent: Live, child: Live) -> None:
         resume(host, child, None)
 
 
-def _children(host: Host, live: Live) -> Iterator[Live]:
+def children_of(host: Host, live: Live) -> Iterator[Live]:
     """The child executions that are open, those that a continuation goes on in among them."""
     for node, task in zip(live.state.plan.nodes, live.state.tasks, strict=True):
         places = ((None, task),) if task.items is None else enumerate(task.items)

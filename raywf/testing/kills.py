@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from raywf.core.codec import from_record
+from raywf.core.codec import from_record, last_part
 from raywf.core.execution import fold
 from raywf.definition.compile import compile_plan
 from raywf.definition.inputs import bind_input
@@ -301,7 +301,8 @@ def _histories(run: _Run) -> Iterator[str]:
         if [event.seq for event in events] != list(range(1, len(events) + 1)):
             yield f"the history of {id_} has a gap"
         try:
-            state = fold(compile_plan(definition), (from_record(*event[4:]) for event in events))
+            _, part = last_part(events, definition.content_hash)
+            state = fold(compile_plan(definition), (from_record(*event[4:]) for event in part))
         except Exception as error:
             yield f"the history of {id_} does not fold: {type(error).__name__}: {error}"
             continue

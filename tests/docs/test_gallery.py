@@ -27,7 +27,7 @@ def test_a_program_of_the_gallery_prints_what_it_says(path: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.cluster
-@pytest.mark.parametrize("name", ["collecting", "conversation"])
+@pytest.mark.parametrize("name", ["collecting", "conversation", "deploy"])
 def test_a_program_of_the_gallery_with_an_engine_prints_what_it_says(name: str, tmp_path: Path) -> None:
     program = _HERE / f"{name}.py"
     done = subprocess.run([sys.executable, str(program)], cwd=tmp_path, capture_output=True, text=True, timeout=120)

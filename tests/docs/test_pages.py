@@ -22,7 +22,8 @@ from tests.docs.transitions import PAGE, TASK_EVENTS, filled, tables
 COMMANDS = (
     "retry fork demo run ls show query stream update why history watch result results cancel pause resume resolve signal approve reject "
     "limits cache "
-    "schedule graph validate up down doctor version chaos emit triggers replay export import archive"
+    "schedule graph validate up down doctor version chaos emit triggers replay export import archive "
+    "deploy versions"
 ).split()
 
 

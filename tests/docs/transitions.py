@@ -195,6 +195,8 @@ EXECUTION_EVENTS: dict[str, ev.Event] = {
     "ExecutionStarted": STARTED,
     "ExecutionForked": ev.ExecutionForked("another", "t", b"{}", b"{}"),
     "ExecutionRetried": ev.ExecutionRetried("r-1"),
+    "ExecutionMigrated": ev.ExecutionMigrated("m-1", "old", plan(T).definition, b"{}", b"{}", b"{}"),
+    "MigrationRefused": ev.MigrationRefused("m-2", "new", "no"),
     "SignalReceived": ev.SignalReceived("go", b"1", "s-1"),
     "UpdateRefused": ev.UpdateRefused("go", "u-1", FAILURE),
     "PauseRequested": ev.PauseRequested(),

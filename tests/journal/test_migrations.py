@@ -102,6 +102,26 @@ async def test_a_store_of_the_first_format_goes_on(place: Path, monkeypatch: pyt
     await journal.close()
 
 
+async def test_versions_of_a_store_of_format_five_are_listed_by_when_they_were_first_used(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = place / "x.db"
+    monkeypatch.setattr(making, "load", lambda: load()[:5])
+    making.create(path, ManualClock())
+    old = apsw.Connection(str(path))
+    for hash_ in ("d1", "d2", "d3"):
+        old.execute("INSERT INTO definitions VALUES (?, 'answer', '1', x'7b7d')", (hash_,))
+    for key, hash_ in ((5, "d2"), (6, "d1"), (7, "d1")):
+        old.execute("INSERT INTO executions VALUES (?, ?, 'default', 'lane-1', ?, 'answer', '1', ?, 'f', 'running', 0,"
+                    " NULL, NULL, ?, NULL, NULL, NULL, NULL, NULL)", (key, f"e-{key}", key, hash_, float(key)))  # fmt: skip
+    old.close()
+    journal = SqliteJournal(path, clock=ManualClock())
+    found = [(row.hash, row.seen_at, row.open) for row in await journal.versions("default", "answer")]
+    assert found == [("d3", None, 0), ("d2", 5.0, 1), ("d1", 6.0, 2)]
+    assert await journal.deployments("default") == []
+    await journal.close()
+
+
 async def test_readers_and_senders_leave_an_older_store_alone(place: Path, upgraded: Callable[..., None]) -> None:
     path = place / "x.db"
     await a_store(path)

@@ -17,6 +17,7 @@ from raywf.testing.journal_contract import JournalContract
 from raywf.testing.limits_contract import LimitsContract, SchedulesContract
 from raywf.testing.moving_contract import MovingContract
 from raywf.testing.sleeping_contract import SleepingContract
+from raywf.testing.versions_contract import VersionsContract
 from tests.journal.postgres_server import Admin, Server, in_schema
 
 
@@ -43,6 +44,7 @@ class TestPostgres(
     SchedulesContract,
     MovingContract,
     CacheContract,
+    VersionsContract,
 ):
     @pytest.fixture
     def opened(self, emptied: Callable[[], str]) -> Callable[[Clock], Journal]:

@@ -15,6 +15,7 @@ from raywf.testing.journal_contract import JournalContract
 from raywf.testing.limits_contract import LimitsContract, SchedulesContract
 from raywf.testing.moving_contract import MovingContract
 from raywf.testing.sleeping_contract import SleepingContract
+from raywf.testing.versions_contract import VersionsContract
 
 
 class TestSqlite(
@@ -25,6 +26,7 @@ class TestSqlite(
     SchedulesContract,
     MovingContract,
     CacheContract,
+    VersionsContract,
 ):
     @pytest.fixture
     def opened(self, tmp_path: Path) -> Callable[[Clock], Journal]:

@@ -16,7 +16,7 @@ Two ways of not standing, and what each does to its neighbours::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from raywf.core.chunks import Chunks
 from raywf.core.events import AttemptLost, BranchTaken, ChildStarted, ExecutionForked, ExecutionRetried, PassStarted
@@ -112,10 +112,11 @@ def standing(
     stale: set[int],
     undone: set[tuple[int, int | None]],
     again: Callable[[Node, int | None, TaskState], TaskState],
+    firm: Collection[tuple[int, int]] = (),
 ) -> tuple[set[int], dict[int, TaskState]]:
     """Which tasks are as if they had never run, and what is kept of the others, by place in the plan. ``again`` says how
-    a place begins whose call stands and whose result does not."""
-    gone, stale = _spread(state, gone, stale)
+    a place begins whose call stands and whose result does not; over a pair of ``firm`` not standing does not spread."""
+    gone, stale = _spread(state, gone, stale, firm)
     kept: dict[int, TaskState] = {}
     for node in state.plan.nodes:
         current = state.tasks[node.index]
@@ -144,7 +145,9 @@ def standing(
     return fresh, kept
 
 
-def _spread(state: ExecutionState, gone: set[int], stale: set[int]) -> tuple[set[int], set[int]]:
+def _spread(
+    state: ExecutionState, gone: set[int], stale: set[int], firm: Collection[tuple[int, int]]
+) -> tuple[set[int], set[int]]:
     plan, tasks = state.plan, state.tasks
     gone, stale = set(gone), set(stale)
     todo = [*gone, *stale]
@@ -158,7 +161,7 @@ def _spread(state: ExecutionState, gone: set[int], stale: set[int]) -> tuple[set
         at = todo.pop()
         node = plan.nodes[at]
         for dependent in node.dependents:
-            if tasks[dependent].status is not TaskStatus.SKIPPED:
+            if tasks[dependent].status is not TaskStatus.SKIPPED and (at, dependent) not in firm:
                 mark(stale, dependent)
         if node.merged_by is not None:
             mark(stale, node.merged_by)
@@ -280,8 +283,9 @@ def _count(draft: Draft, node: Node) -> None:
         draft.left += 1
     places = enumerate(current.items) if current.items is not None else ((None, current),)
     for item, each in places:
-        if each.status is TaskStatus.READY:
+        if each.status in (TaskStatus.READY, TaskStatus.RETRYING):
             draft.active += 1
             draft.touched.append((node.index, item))
         elif each.status is TaskStatus.WAITING:
             draft.waiting += 1
+            draft.touched.append((node.index, item))  # its timer is to be armed

@@ -13,6 +13,7 @@ from raywf.core.events import (
     Event,
     MergeAwaited,
     MergeDecided,
+    MigrationRefused,
     SignalAwaited,
     SignalReceived,
     TimerStarted,
@@ -98,11 +99,11 @@ def _timed_out(draft: Draft, task: int, current: TaskState, address: str, value:
         fail(draft, task, None, current, address, failure)
 
 
-def signal_received(draft: Draft, event: SignalReceived | UpdateRefused) -> None:
+def signal_received(draft: Draft, event: SignalReceived | UpdateRefused | MigrationRefused) -> None:
     if event.id in draft.state.seen:
         return
     draft.changes["seen"] = draft.state.seen | {event.id}
-    if isinstance(event, UpdateRefused):
+    if isinstance(event, (UpdateRefused, MigrationRefused)):
         return
     for node in draft.plan.nodes:
         current = draft.tasks[node.index]

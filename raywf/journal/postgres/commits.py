@@ -9,10 +9,10 @@ from typing import Any
 from raywf.errors import LeaseLost
 from raywf.journal.postgres import caching, rows
 from raywf.journal.postgres.link import escaped
-from raywf.ports import Batch, EventRow, EvidenceRow, ExecutionRow
+from raywf.ports import Batch, DefinitionRow, EventRow, EvidenceRow, ExecutionRow
 
 
-async def write(db: Any, batch: Batch, id_: uuid.UUID, schema: str) -> None:
+async def write(db: Any, batch: Batch, id_: uuid.UUID, schema: str, now: float | None) -> None:
     """Everything of a batch, if its epochs still hold; nothing if this very commit is on disk already."""
 
     async def copy(table: str, records: Sequence[Any], columns: Sequence[str]) -> None:
@@ -28,9 +28,7 @@ async def write(db: Any, batch: Batch, id_: uuid.UUID, schema: str) -> None:
     if batch.epochs:
         await _assert_epochs(db, batch)
     if batch.definitions:
-        await db.executemany(
-            "INSERT INTO definitions VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING", batch.definitions
-        )
+        await see(db, batch.definitions, now)
     if batch.opened:
         await copy("executions", list(map(rows.from_execution, batch.opened)), ExecutionRow._fields)
     if batch.events:
@@ -45,6 +43,8 @@ async def write(db: Any, batch: Batch, id_: uuid.UUID, schema: str) -> None:
                 AS v (key, status, ended, why, wake) WHERE x.key = v.key""",
             *changes,
         )
+    if batch.redefined:
+        await db.executemany("UPDATE executions SET definition = $2, version = $3 WHERE key = $1", batch.redefined)
     shots = {row.key: row for row in batch.snapshots}.values()
     kept = [row for row in shots if row.data is not None]
     gone = [row.key for row in shots if row.data is None]
@@ -68,6 +68,16 @@ async def write(db: Any, batch: Batch, id_: uuid.UUID, schema: str) -> None:
         )
     if batch.cached:
         await caching.keep(db, batch.cached)
+
+
+async def see(db: Any, definitions: Sequence[DefinitionRow], now: float | None) -> None:
+    """Definitions that may be new, with the time when they were first seen: the server's where ``now`` is None."""
+    different = {row.hash: row for row in definitions}.values()
+    await db.executemany(
+        """INSERT INTO definitions (hash, workflow, version, body, seen_at)
+        VALUES ($1, $2, $3, $4, coalesce($5, extract(epoch FROM clock_timestamp())::float8)) ON CONFLICT DO NOTHING""",
+        [(*row, now) for row in different],
+    )
 
 
 async def taken(db: Any, batch: Batch) -> tuple[int, ...]:

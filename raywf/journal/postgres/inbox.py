@@ -17,7 +17,7 @@ from raywf.journal.postgres import caching, commits, rows
 from raywf.journal.postgres.bell import ring
 from raywf.journal.postgres.link import Link, escaped
 from raywf.journal.postgres.reader import PostgresReader
-from raywf.ports import Batch, Clock, DefinitionRow, InboxRow, LimitRow, ScheduleRow
+from raywf.ports import Batch, Clock, DefinitionRow, DeploymentRow, InboxRow, LimitRow, ScheduleRow
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ class PostgresInbox(PostgresReader):
 
     async def bring_in(self, batch: Batch) -> None:
         try:
-            await self._change(lambda db: commits.write(db, batch, uuid.uuid4(), self._schema))
+            await self._change(lambda db: commits.write(db, batch, uuid.uuid4(), self._schema, self._told()))
         except asyncpg.UniqueViolationError as error:
             taken = await self._reading.run(lambda db: commits.taken(db, batch))
             if not taken:
@@ -96,7 +96,13 @@ class PostgresInbox(PostgresReader):
         return await self._change(lambda db: caching.clear(db, namespace, task, key, expired_at, limit))
 
     async def put_definition(self, row: DefinitionRow) -> None:
-        await self._write("INSERT INTO definitions VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING", *row)
+        await self._change(lambda db: commits.see(db, [row], self._told()))
+
+    async def put_deployment(self, row: DeploymentRow) -> bool:
+        return (
+            await self._write("INSERT INTO deployments VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING", *row)
+            == 1
+        )
 
     async def put_schedule(self, row: ScheduleRow) -> None:
         await self._write(

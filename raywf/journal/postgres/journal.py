@@ -207,7 +207,7 @@ class PostgresJournal(PostgresInbox):
         id_ = unsure[1] if unsure is not None and unsure[0] is batch else uuid.uuid4()
         self._unsure = (batch, id_)
         try:
-            await self._change(lambda db: commits.write(db, batch, id_, self._schema))
+            await self._change(lambda db: commits.write(db, batch, id_, self._schema, self._told()))
         except asyncpg.UniqueViolationError as error:
             self._unsure = None
             taken = (

@@ -23,7 +23,7 @@ import asyncpg
 from raywf.errors import StoreUnavailable
 from raywf.journal.missing import StoreMissing
 
-STEPS = ("first.sql", "cache.sql")
+STEPS = ("first.sql", "cache.sql", "versions.sql", "first_seen.sql")
 """What leads from each format to the next, in order; the first makes the schema. A step is never edited once released."""
 
 LOCK_S = 1.0

@@ -17,6 +17,7 @@ from raywf.ports import (
     CachedRow,
     Clock,
     DefinitionRow,
+    DeploymentRow,
     EventRow,
     EvidenceRow,
     ExecutionRow,
@@ -24,6 +25,7 @@ from raywf.ports import (
     OwnerRow,
     ScheduleRow,
     StoreFacts,
+    VersionRow,
 )
 
 T = TypeVar("T")
@@ -54,6 +56,10 @@ class PostgresReader:
     async def _now(self, db: Any) -> float:
         """The server's time: one clock for all hosts, so that no host's own can end another's lease."""
         return self._clock.now() if self._clock is not None else float(await db.fetchval(f"SELECT {_NOW}"))
+
+    def _told(self) -> float | None:
+        """The time, where a test has a clock of its own; None: the server has one."""
+        return None if self._clock is None else self._clock.now()
 
     async def close(self) -> None:
         await self._reading.close()
@@ -122,6 +128,17 @@ class PostgresReader:
     async def definition(self, hash_: str) -> DefinitionRow | None:
         found = await self._select("SELECT hash, workflow, version, body FROM definitions WHERE hash = $1", hash_)
         return DefinitionRow._make(found[0]) if found else None
+
+    async def versions(self, namespace: str, workflow: str) -> list[VersionRow]:
+        sql = """SELECT d.hash, d.workflow, d.version, d.seen_at, coalesce(e.open, 0) FROM definitions AS d LEFT JOIN (
+            SELECT definition, count(*) AS open FROM executions WHERE namespace = $1 AND ended_at IS NULL GROUP BY definition
+            ) AS e ON e.definition = d.hash WHERE d.workflow = $2 ORDER BY d.seen_at NULLS FIRST, d.hash"""
+        return [VersionRow._make(row) for row in await self._select(sql, namespace, workflow)]
+
+    async def deployments(self, namespace: str, workflow: str | None = None) -> list[DeploymentRow]:
+        sql = """SELECT namespace, workflow, number, hash, at, by FROM deployments
+            WHERE namespace = $1 AND ($2::text IS NULL OR workflow = $2) ORDER BY workflow COLLATE "C", number"""
+        return [DeploymentRow._make(row) for row in await self._select(sql, namespace, workflow)]
 
     async def count_open(self, namespace: str, lane: str | None = None) -> int:
         sql = """SELECT count(*) FROM executions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import AsyncIterator, Sequence
 from itertools import groupby
 from operator import itemgetter
@@ -25,6 +26,7 @@ from raywf.ports import (
     Batch,
     Clock,
     DefinitionRow,
+    DeploymentRow,
     InboxRow,
     LimitRow,
     Loaded,
@@ -53,8 +55,8 @@ class SqliteInbox(SqliteReader):
         return await self._writer.run(lambda db: transactions.send(db, row))
 
     async def bring_in(self, batch: Batch) -> None:
-        where = str(self._path)
-        await self._writer.run(lambda db: transactions.write_batch(db, batch, where), 1.0)
+        where, now = str(self._path), time.time()
+        await self._writer.run(lambda db: transactions.write_batch(db, batch, where, now), 1.0)
 
     async def forget(self, namespace: str, keys: Sequence[int], until: float) -> int:
         return await self._writer.run(lambda db: transactions.forget(db, namespace, keys, until), 1.0)
@@ -77,7 +79,11 @@ class SqliteInbox(SqliteReader):
         return await self._writer.run(lambda db: caching.clear(db, namespace, task, key, expired_at, limit))
 
     async def put_definition(self, row: DefinitionRow) -> None:
-        await self._writer.run(lambda db: db.execute(query("insert_definition"), row))
+        seen = (*row, time.time())
+        await self._writer.run(lambda db: db.execute(query("insert_definition"), seen))
+
+    async def put_deployment(self, row: DeploymentRow) -> bool:
+        return await self._writer.run(lambda db: transactions.put_deployment(db, row))
 
     async def put_schedule(self, row: ScheduleRow) -> None:
         await self._writer.run(lambda db: limits.put_schedule(db, row))
@@ -128,8 +134,10 @@ class SqliteJournal(SqliteInbox):
 
     async def commit(self, batch: Batch) -> None:
         count = len(batch.events) + 2 * len(batch.opened) + len(batch.changed) + len(batch.taken) + len(batch.evidence)
-        where = str(self._path)
-        await self._writer.run(lambda db: transactions.write_batch(db, batch, where), self._costs.expected_s(count))
+        where, now = str(self._path), self._clock.now()
+        await self._writer.run(
+            lambda db: transactions.write_batch(db, batch, where, now), self._costs.expected_s(count)
+        )
         self._costs.learn(count, self._writer.took_s)
 
     async def load_open(self, lane: str, shards: Sequence[int]) -> AsyncIterator[Loaded]:

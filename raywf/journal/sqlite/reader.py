@@ -23,6 +23,7 @@ from raywf.ports import (
     AggregatorRow,
     CachedRow,
     DefinitionRow,
+    DeploymentRow,
     EventRow,
     EvidenceRow,
     ExecutionRow,
@@ -30,6 +31,7 @@ from raywf.ports import (
     OwnerRow,
     ScheduleRow,
     StoreFacts,
+    VersionRow,
 )
 
 T = TypeVar("T")
@@ -100,6 +102,12 @@ class SqliteReader:
     async def definition(self, hash_: str) -> DefinitionRow | None:
         found = await self._select("definition", (hash_,), DefinitionRow._make)
         return found[0] if found else None
+
+    async def versions(self, namespace: str, workflow: str) -> list[VersionRow]:
+        return await self._select("versions", {"namespace": namespace, "workflow": workflow}, VersionRow._make)
+
+    async def deployments(self, namespace: str, workflow: str | None = None) -> list[DeploymentRow]:
+        return await self._select("deployments", {"namespace": namespace, "workflow": workflow}, DeploymentRow._make)
 
     async def count_open(self, namespace: str, lane: str | None = None) -> int:
         asked = {"namespace": namespace, "lane": lane}

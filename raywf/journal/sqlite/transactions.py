@@ -13,7 +13,7 @@ from raywf.errors import LeaseLost, StoreUnavailable
 from raywf.journal.conflicts import KeysTaken
 from raywf.journal.sqlite import caching, rows
 from raywf.journal.sqlite.queries import query, run_many
-from raywf.ports import Batch, InboxRow, OwnerRow, SnapshotRow
+from raywf.ports import Batch, DeploymentRow, InboxRow, OwnerRow, SnapshotRow
 
 _NOT_UNIQUE = (apsw.SQLITE_CONSTRAINT_PRIMARYKEY, apsw.SQLITE_CONSTRAINT_UNIQUE, apsw.SQLITE_CONSTRAINT_ROWID)
 
@@ -31,18 +31,22 @@ def immediate(db: apsw.Connection) -> Iterator[None]:
         raise
 
 
-def write_batch(db: apsw.Connection, batch: Batch, where: str) -> None:
+def write_batch(db: apsw.Connection, batch: Batch, where: str, now: float) -> None:
     """Everything of a batch, if its epochs still hold. Raises ``LeaseLost`` or ``KeysTaken``."""
     if batch.epochs:
         _assert_epochs(db, batch)
     if batch.definitions:
-        db.executemany(query("insert_definition"), batch.definitions)
+        # One row for each of the hundreds of executions that are opened with it would be a conflict each.
+        different = {row.hash: row for row in batch.definitions}.values()
+        db.executemany(query("insert_definition"), [(*row, now) for row in different])
     if batch.opened:
         _open(db, batch, where)
     if batch.events:
         _append(db, batch, where, "insert_event", batch.events)
     if batch.changed:
         run_many(db, "change_status", list({change.key: change for change in batch.changed}.values()))
+    if batch.redefined:
+        db.executemany(query("redefine"), [(row.definition, row.version, row.key) for row in batch.redefined])
     if batch.snapshots:
         _snapshots(db, batch.snapshots)
     if batch.taken:
@@ -142,6 +146,11 @@ def send(db: apsw.Connection, row: InboxRow) -> bool:
     command = row._asdict()
     del command["id"]
     db.execute(query("send_command"), command)
+    return db.changes() == 1
+
+
+def put_deployment(db: apsw.Connection, row: DeploymentRow) -> bool:
+    db.execute(query("put_deployment"), row)
     return db.changes() == 1
 
 

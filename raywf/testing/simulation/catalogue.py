@@ -505,6 +505,28 @@ def recalled(x: int) -> Any:
     )
 
 
+@raywf.workflow(id="versioned")
+def versioned(x: int) -> Any:
+    return add(raywf.sleep(3.0, value=flaky(x)), slow(x))
+
+
+@raywf.workflow(id="versioned", version="2")
+def versioned_anew(x: int) -> Any:
+    asleep = raywf.sleep(3.0, value=flaky(x))
+    brief.map(plain(asleep))
+    return add(asleep, slow(x))
+
+
+@raywf.workflow(id="booked")
+def booked(x: int) -> Any:
+    return add(raywf.sleep(3.0, value=add.with_options(compensate=give_back, id="book")(x)))
+
+
+@raywf.workflow(id="booked", version="2")
+def booked_otherwise(x: int) -> Any:
+    return add(raywf.sleep(3.0, value=add.with_options(compensate=give_back, id="book")(x, b=1)))
+
+
 Command = tuple[float, str, Mapping[str, Any]]
 """Seconds after the submit, the kind, and the body as the inbox has it."""
 
@@ -570,6 +592,8 @@ CASES: dict[str, Case] = {
         children_that_take_time, ((1.0, "cancel", {"reason": "enough"}),), retries=1, may=_ANY
     ),
     "updated": Case(updated, (_number(0.5, "4"), _number(1.0, "5"))),
+    "migrated": Case(versioned, ((0.8, "migrate", {"to": versioned_anew}), (2.5, "migrate", {"to": versioned}))),
+    "not_migrated": Case(booked, ((2.0, "migrate", {"to": booked_otherwise}),)),
     "everything": Case(everything, (_go(0.4, "1"),)),
 }
 """By name. Whatever is added here is tried by every seed and at every crash point."""

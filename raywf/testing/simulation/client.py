@@ -12,10 +12,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from raywf.client.lane import Lane
+from raywf.core.migrating import Rules
 from raywf.definition.inputs import bind_input
+from raywf.definition.model import WorkflowDefinition
 from raywf.errors import AlreadyExists, RaywfError, StoreUnavailable
 from raywf.ports import InboxRow
 from raywf.runtime.definitions import definition_row
+from raywf.runtime.migrating import rules_data
 from raywf.runtime.parts import SubmitRequest
 from raywf.testing.simulation.cast import LANE, Stage, spec_for
 from raywf.testing.simulation.catalogue import Case
@@ -157,12 +160,24 @@ class Client:
             command, target = f"{id_}-{number}", id_
             if kind == "fork":
                 target, body = f"{id_}-fork", {"source": id_, "input": None, "fingerprint": "f", **body}
+            if kind == "migrate":
+                body = await self._migration(body["to"].definition)
             row = InboxRow(
                 0, "default", target, LANE, kind, json.dumps(body).encode(), command, "me", self.process.clock.now()
             )
             await self._send(row)
             if self.lane is not None and self.process.chance.random() < 0.7:
                 self.lane.poke(id_)
+
+    async def _migration(self, definition: WorkflowDefinition) -> dict[str, Any]:
+        """The body of a migration, once its definition is in the store."""
+        while True:
+            try:
+                await self.journal.put_definition(definition_row(definition))
+                break
+            except StoreUnavailable:
+                await asyncio.sleep(0.3)
+        return {"definition": definition.content_hash, "rules": json.dumps(rules_data(Rules()))}
 
     async def _until_waiting(self, id_: str) -> None:
         while id_ not in self.endings:

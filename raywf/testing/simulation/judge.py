@@ -128,6 +128,8 @@ class Judge(Watch):
             self.fail("commands count once", f"{event.id} is in the history of {self._name(row.key)} twice")
         if isinstance(event, ev.ResultReused):
             self._reused(row, event)
+        if isinstance(event, ev.ExecutionMigrated):
+            state = initial(self.definitions.plan(event.definition))
         try:
             self.states[row.key] = (evolve(state, event), row.seq)
         except IllegalTransition as error:

@@ -20,7 +20,8 @@ COMMANDS = (
     "run demo validate graph chaos replay export import archive "
     "ls show why history watch result approve reject signal resolve pause resume cancel limits up emit "
     "triggers "
-    "down doctor version"
+    "down doctor version "
+    "deploy versions"
 ).split()
 RESULTS = [f"results {name}" for name in ("compare", "sources", "calibration")]
 READING = [*"ls show why history watch result validate doctor version".split(), *RESULTS]

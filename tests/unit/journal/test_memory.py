@@ -17,6 +17,7 @@ from raywf.testing.journal_contract import JournalContract, a_command
 from raywf.testing.limits_contract import LimitsContract, SchedulesContract
 from raywf.testing.moving_contract import MovingContract
 from raywf.testing.sleeping_contract import SleepingContract
+from raywf.testing.versions_contract import VersionsContract
 
 
 class TestMemory(
@@ -27,6 +28,7 @@ class TestMemory(
     SchedulesContract,
     MovingContract,
     CacheContract,
+    VersionsContract,
 ):
     @pytest.fixture
     def opened(self) -> Callable[[Clock], Journal]:

@@ -2,7 +2,23 @@
 
 -- name: insert_definition
 -- A definition is content-addressed: whoever was first is right.
-INSERT INTO definitions (hash, workflow, version, body) VALUES (?, ?, ?, ?) ON CONFLICT (hash) DO NOTHING;
+INSERT INTO definitions (hash, workflow, version, body, seen_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT (hash) DO NOTHING;
+
+-- name: redefine
+UPDATE executions SET definition = ?, version = ? WHERE key = ?;
+
+-- name: versions
+SELECT d.hash, d.workflow, d.version, d.seen_at, coalesce(e.open, 0) FROM definitions AS d LEFT JOIN (
+    SELECT definition, count(*) AS open FROM executions WHERE namespace = :namespace AND ended_at IS NULL GROUP BY definition
+) AS e ON e.definition = d.hash
+WHERE d.workflow = :workflow ORDER BY d.seen_at, d.hash;
+
+-- name: deployments
+SELECT namespace, workflow, number, hash, at, by FROM deployments
+WHERE namespace = :namespace AND (:workflow IS NULL OR workflow = :workflow) ORDER BY workflow, number;
+
+-- name: put_deployment
+INSERT INTO deployments (namespace, workflow, number, hash, at, by) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING;
 
 -- name: insert_execution
 INSERT INTO executions (
