@@ -90,7 +90,7 @@ def _on_postgres(sizes: Sizes) -> list[Row]:
             group,
             "raywf on PostgreSQL, 5 async tasks",
             [*module("raywf_rows"), "throughput", "async"],
-            n,
+            4 * n,  # one submit_many of 20,000
             ours,
         ),
         *(_dbos_on_postgres(group, mode, sizes.peers) for mode in ("sequential", "threads", "async")),
