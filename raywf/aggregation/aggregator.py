@@ -11,6 +11,7 @@ from raywf.aggregation.asking import Ask, Asking, Gather, drive, drive_async
 from raywf.aggregation.ballot import Ballot, collect
 from raywf.aggregation.calibration import CalibrationReport, Calibrator, calibration_report, capped
 from raywf.aggregation.candidates import Candidate, check_probability
+from raywf.aggregation.crossing import calibrator_of_records, held_out
 from raywf.aggregation.em import METHODS, Fitted, fit
 from raywf.aggregation.evidence import Trust
 from raywf.aggregation.facts import Answer, Fact, FactSet, Gold
@@ -26,8 +27,6 @@ from raywf.aggregation.strategies import STRATEGIES, auto
 from raywf.aggregation.structures import JUDGED, STRUCTURES, Structures, check_inside, settings_of, unknown_strategy
 from raywf.errors import InvalidInput
 
-PARTS = 5
-"""`calibration` judges each part of the gold by what the others teach."""
 TIE_DIGITS = 12
 """Scores equal to this many digits are a tie; sums of the same weights differ only after them."""
 LEARNING = ("auto", "stack", "wawa", "best_source", *METHODS)
@@ -85,6 +84,8 @@ class ResultAggregator:
         self._learned: Learned | None = None
         self._known: Knowledge | None = None
         self._structures: Structures | None = None
+        self._of_records: Calibrator | None = None
+        self._judges_records = True
 
     @classmethod
     def from_facts(
@@ -107,7 +108,7 @@ class ResultAggregator:
     def add(self, *facts: Fact) -> None:
         """Facts to learn from; a repeat changes nothing."""
         self.facts.add(*facts)
-        self._learned = self._known = self._structures = None
+        self._learned = self._known = self._structures = self._of_records = None
 
     def feedback(
         self, candidates: Iterable[Candidate], truth: Any, *, item: str | None = None, at: float = 0.0
@@ -207,20 +208,8 @@ class ResultAggregator:
             raise InvalidInput(
                 f"strategy {self.strategy!r} has no calibration: its answers are not compared for equality"
             )
-        items = self.facts.by_item()
-        graded = sorted((g.at, item) for item, g in self.facts.golds.items() if item in items)
-        claims: list[tuple[float, float, bool] | None] = [None] * len(graded)
-        for part in range(PARTS):
-            inside = range(part, len(graded), PARTS)
-            hidden = {graded[i][1] for i in inside}
-            others = FactSet(self.facts.answers, {i: g for i, g in self.facts.golds.items() if i not in hidden})
-            judge = ResultAggregator(self.settings or self.strategy, facts=others)
-            for i in inside:
-                at, item = graded[i]
-                result = judge.merge(answer.candidate() for answer in items[item])
-                right = result.value is not None and identity(result.value) == identity(self.facts.golds[item].truth)
-                claims[i] = (at, result.confidence, right)
-        return calibration_report([claim for claim in claims if claim is not None])
+        judged = held_out(self.facts, lambda others: ResultAggregator(self.settings or self.strategy, facts=others))
+        return calibration_report([(each.at, each.result.confidence, each.right) for each in judged])
 
     def early_stop(self, prices: Mapping[str, float], *, worth: float | None = None) -> EarlyStop:
         """Decides whom to ask next and when to stop, by what the facts teach now (`raywf.aggregation.stopping`)."""
@@ -276,9 +265,9 @@ class ResultAggregator:
         if self.strategy in JUDGED:
             return drive(self._hearing(ballot))
         if self.strategy == "auto" and (shaped := self._by_structure().merge_auto(ballot)) is not None:
-            return shaped
+            return self._as_record(shaped)
         if self.strategy in STRUCTURES:
-            return self._by_structure().merge(ballot, self.strategy, self.settings)
+            return self._as_record(self._by_structure().merge(ballot, self.strategy, self.settings))
         if self.strategy in NUMERIC:
             return merge_numbers(ballot, self.strategy, self.accept_at)
         name, calibrated, scores, ballot = self._scores(ballot, known)
@@ -340,9 +329,25 @@ class ResultAggregator:
             self._structures = Structures(self._inside, self.facts, self.accept_at)
         return self._structures
 
+    def _as_record(self, result: AggregateResult) -> AggregateResult:
+        """A whole record as sure as gold records say; the others, and a record inside another one, as they are."""
+        if result.strategy != "fields" or result.value is None or not self.facts.golds or not self._judges_records:
+            return result
+        if self._of_records is None:
+            self._of_records = calibrator_of_records(self.facts, self._inside_of)
+        if not self._of_records:
+            return result
+        confidence = unit(self._of_records({0: result.confidence})[0])
+        return replace(result, confidence=confidence, calibrated=True, decision=self._decide(confidence))
+
+    def _inside_of(self, facts: FactSet) -> "ResultAggregator":
+        return self._inside(self.settings or self.strategy, facts)
+
     def _inside(self, strategy: Any, facts: FactSet) -> "ResultAggregator":
-        """An aggregator for a part of the values."""
-        return ResultAggregator(strategy, facts=facts, reconcile=self.reconcile)
+        """An aggregator for a part of the values, or of the gold."""
+        found = ResultAggregator(strategy, facts=facts, reconcile=self.reconcile)
+        found._judges_records = False
+        return found
 
     def _decide(self, confidence: float) -> Decision:
         return "accepted" if confidence >= self.accept_at else "escalated"

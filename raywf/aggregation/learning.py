@@ -25,6 +25,11 @@ from raywf.aggregation.stack import Golds, Stack, averaged, columns_of
 
 ENOUGH_GOLD = 50
 ENOUGH_ITEMS = 50
+CLEARLY = 2.0
+"""Standard deviations by which a source has to beat the stack on held-out gold to stand alone. The stack can follow one source by
+itself; at one deviation luck took its place in one panel of twenty that it would have served better."""
+SHRINK = 5.0
+"""A source's accuracy on gold begins at that of all, worth so many answers."""
 
 Rung: TypeAlias = Literal["votes", "consensus", "stack", "best"]
 
@@ -104,7 +109,7 @@ def _stacked(
 
     def leaning(places: Any) -> Any:
         some = [int(place) for place in places]
-        return _direction([ballots[i] for i in some], [truths[i] for i in some], columns, width, weights)
+        return _direction([ballots[i] for i in some], [truths[i] for i in some], columns, width)
 
     b, held_out = averaged(golds, leaning)
     stack = Stack(columns, tuple(float(w) for w in b[:-1]), float(b[-1]))
@@ -114,7 +119,7 @@ def _stacked(
     best, lead = _best_source(ballots, truths, right.tolist())
     rung: Rung = "stack"
     why = f"{len(truths)} gold answers: each source has a weight learned from them"
-    if lead >= 1.0:
+    if lead >= CLEARLY:
         rung = "best"
         why = f"{len(truths)} gold answers, and on held-out ones {best!r} alone was right more often than the stack"
         alone = Golds(ballots, truths, {best: 0}, 1)
@@ -124,34 +129,32 @@ def _stacked(
     return Learned(rung, why, len(truths), items, weights, clusters, stack, best, scores)
 
 
-def _direction(
-    ballots: list[Ballot], truths: list[Key], columns: dict[str, int], width: int, agreement: dict[str, float]
-) -> Any:
-    """Log-odds of each source's accuracy: hits on gold, and its agreement with the others for twenty golds more.
+def _direction(ballots: list[Ballot], truths: list[Key], columns: dict[str, int], width: int) -> Any:
+    """Log-odds of each source's accuracy on gold, shrunk to their mean by five answers. A source that was asked and gave none
+    was not right: whoever is often silent is trusted less where it speaks.
 
-    Agreement flatters all alike, so it is brought to the mean accuracy on gold. Against a right answer stands not one
-    wrong answer of many but the one that others give as well: the odds are taken against as many wrong answers as there
-    would have to be, all alike, for wrong sources to coincide as often as they do.
+    How far a source agrees with the others says nothing here: sources that err together agree most, and the one that towers
+    over them agrees least. Against a right answer stands not one wrong answer of many but the one that others give as well:
+    the odds are taken against as many wrong answers as there would have to be, all alike, for wrong sources to coincide as
+    often as they do.
     """
     import numpy as np
 
-    hits, votes, prior = np.zeros(len(columns)), np.zeros(len(columns)), np.full(len(columns), 0.5)
-    for source, column in columns.items():
-        prior[column] = agreement.get(source, 0.5)
+    hits, asked = np.zeros(len(columns)), np.zeros(len(columns))
     pairs = alike = 0
     for ballot, truth in zip(ballots, truths, strict=True):
         wrong: dict[Key, int] = {}
+        for candidate in ballot.candidates:
+            if candidate.weight > 0 and (column := columns.get(candidate.source, columns.get("", -1))) >= 0:
+                asked[column] += 1
         for vote in ballot.votes:
-            column = columns.get(vote.source, columns.get("", -1))
-            votes[column] += 1
-            hits[column] += vote.key == truth
+            hits[columns.get(vote.source, columns.get("", -1))] += vote.key == truth
             if vote.key != truth:
                 wrong[vote.key] = wrong.get(vote.key, 0) + 1
         count = sum(wrong.values())
         pairs += count * (count - 1) // 2
         alike += sum(n * (n - 1) // 2 for n in wrong.values())
-    prior *= hits.sum() / max(float(prior @ votes), 1e-9)
-    q = np.clip((hits + 20 * prior) / (votes + 20), 0.01, 0.99)
+    q = np.clip((hits + SHRINK * hits.sum() / asked.sum()) / (asked + SHRINK), 0.01, 0.99)
     log_odds = np.maximum(np.log(q * (pairs + 2) / (alike + 1) / (1 - q)), 0.05)
     return np.concatenate([log_odds, log_odds / 4]) if width > len(columns) else log_odds
 

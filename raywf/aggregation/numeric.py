@@ -1,7 +1,9 @@
 """Numbers: where their middle is, and how far the sources are apart.
 
-Every estimator takes values and weights (positive, as shares that sum to 1) and gives a number. The confidence is the
-share of the voting weight within the spread of the merged value: it says how well the sources agree, nothing more.
+Every estimator takes values and weights (positive, as shares that sum to 1) and gives a number. The confidence says how well
+the sources agree on it, nothing more: each counts by its distance from the merged value, beside the size of that value. A
+hundredth away counts whole, a tenth half, a fifth a fifth. So it never rises when the answers move apart, which a share of
+those within their own spread does: 10, 20 and 30 lie as much within theirs as 10.0, 10.1 and 10.2.
 """
 
 import math
@@ -20,6 +22,8 @@ HUBER_K = 1.345
 """95 % of the mean's efficiency where the errors are Gaussian (Huber 1981)."""
 TRIMMED_SHARE = 0.2
 PAIRS_UP_TO = 500
+HALFWAY = 0.1
+"""Relative distance from the merged value at which a source counts half for it: twice that of what people call the same."""
 NEAR = 0.01
 """Relative distance within which two numbers count as agreeing even where the spread is 0."""
 
@@ -97,6 +101,23 @@ NUMERIC: dict[str, Estimator] = {
 """By the names users write."""
 
 
+def closeness(values: Sequence[float], weights: Sequence[float], merged: float) -> float:
+    """How near the values lie to the merged one, from 1 (all on it) to 0: Σ w / (1 + (d / 0.1)²), d the relative distance.
+
+    Beside a merged value of 0 nothing but 0 is near.
+    """
+    scale = HALFWAY * abs(merged)
+
+    def near(value: float) -> float:
+        away = abs(value - merged)  # infinite for two of opposite ends, and then not near
+        if away == 0:
+            return 1.0
+        ratio = away / scale if scale > 0 else math.inf
+        return 1.0 / (1.0 + ratio * ratio) if ratio < 1e150 else 0.0
+
+    return math.fsum(w * near(v) for v, w in zip(values, weights, strict=True))
+
+
 def merge_numbers(ballot: Ballot, strategy: str, accept_at: float) -> AggregateResult:
     """The merged number. Raises `InvalidInput` for a vote that is no finite number."""
     values = [_number(vote.source, ballot.values[vote.key]) for vote in ballot.votes]
@@ -107,9 +128,8 @@ def merge_numbers(ballot: Ballot, strategy: str, accept_at: float) -> AggregateR
         (v for v in values if math.isclose(v, merged, rel_tol=1e-12)), default=merged
     )  # what was said, not its rounding
     near = max(2 * spread(values, shares), NEAR * abs(merged))
-    inside = [s for v, s in zip(values, shares, strict=True) if abs(v - merged) <= near]
-    votes = evidence(inside)  # one source says nothing of how well sources agree: at most 0.5
-    confidence = min(math.fsum(inside), 1.0) * votes / (votes + 1)
+    votes = evidence(shares)  # one source says nothing of how well sources agree: at most 0.5
+    confidence = min(closeness(values, shares, merged), 1.0) * votes / (votes + 1)
     agreement = min(
         math.fsum(s for v, s in zip(values, shares, strict=True) if abs(v - merged) <= NEAR * abs(merged)), 1.0
     )

@@ -3,8 +3,8 @@
     p(v) ∝ exp(Σ β_w [w says v] + Σ γ_w log-evidence_w(v)),   p(none of these) ∝ exp(o)
 
 The weights β, γ ≥ 0 minimise the log loss on the gold answers plus a ridge around a common direction m: what accuracy
-alone would make of each source, or a power of that. Neither is chosen: ridges are averaged by their evidence (MacKay 1992),
-directions by their loss on held-out gold. Few golds lean on m, many follow the data. Sources that repeat each other share a weight
+alone would make of each source, or a power of that. Neither is chosen: the fits of all ridges and powers are averaged by
+their evidence (MacKay 1992). Few golds lean on m, many follow the data. Sources that repeat each other share a weight
 by themselves, which is why no independence is assumed anywhere.
 
 Numbers are float64. Nothing here is random: equal golds give equal weights.
@@ -19,11 +19,13 @@ from raywf.aggregation.ballot import Ballot
 from raywf.aggregation.identity import Key
 
 RIDGES = (1.0, 4.0, 16.0, 64.0, 256.0)
-POWERS = (1, 2, 4)
-"""Directions: what accuracy alone would make of the sources, and two that lean further to the best of them, which
-must be earned: before gold speaks they have a half and a quarter of its share."""
+POWERS = (1, 2)
+"""Directions: what accuracy alone would make of the sources, if they erred apart, and one that leans further to the best of
+them, as sources that err together would have it."""
+MANY = 12
+"""Beside more sources than this the weak add up: a direction that leans as far again to the best of them is looked at as well."""
 NEGLIGIBLE = 0.01
-"""Models of less evidence than this part of the best one's are left out."""
+"""Fits of less evidence than this part of the best one's are left out."""
 FOLDS = 10
 PROBABILITY_FLOOR = 1e-4
 LISTED = 5
@@ -129,12 +131,13 @@ class Golds:
         return -np.log(np.maximum(self.probabilities(b)[np.arange(len(self.truth)), self.truth], 1e-12))
 
 
-def newton(golds: Golds, centre: Any, ridge: Any, steps: int = 25) -> Any:
-    """Projected Newton: the weights that minimise loss + ridge, all but the last not negative (Bertsekas 1982)."""
+def newton(golds: Golds, centre: Any, ridge: Any, steps: int = 25, start: Any = None) -> Any:
+    """Projected Newton: the weights that minimise loss + ridge, all but the last not negative (Bertsekas 1982). `start` is
+    where to look first; the optimum is one, wherever it is looked for."""
     import numpy as np
 
     x, rows = golds.x, np.arange(len(golds.truth))
-    b = centre.copy()
+    b = (centre if start is None else start).copy()
 
     def value(at: Any) -> float:
         return float(golds.losses(at).sum() + 0.5 * (ridge * (at - centre) ** 2).sum())
@@ -187,47 +190,33 @@ def averaged(golds: Golds, leaning: Callable[[Any], Any]) -> tuple[Any, Any]:
 
     places = np.arange(len(golds.truth))
     fold = places % FOLDS
-    shares, fitted = zip(*[_over_ridges(golds, leaning(places) ** power) for power in POWERS], strict=True)
-    losses, parts = np.zeros(len(POWERS)), []
-    for k in range(FOLDS):
-        seen, unseen, direction = golds.some(fold != k), golds.some(fold == k), leaning(places[fold != k])
-        parts.append([_with_shares(seen, direction**power, share) for power, share in zip(POWERS, shares, strict=True)])
-        losses += [unseen.losses(b).sum() for b in parts[-1]]
-    share = np.exp(losses.min() - losses) / np.array(POWERS)
-    share /= share.sum()
-    held_out = np.zeros(golds.mask.shape)
-    for k, each in enumerate(parts):
-        held_out[fold == k] = golds.some(fold == k).probabilities(share @ np.array(each))
-    return share @ np.array(fitted), held_out
-
-
-def _over_ridges(golds: Golds, direction: Any) -> tuple[Any, Any]:
-    """(the shares of the ridges by their evidence, the weights averaged by them)."""
-    import numpy as np
-
-    evidence, fitted = zip(*[_fitted(golds, direction, ridge) for ridge in RIDGES], strict=True)
-    share = np.exp(np.array(evidence) - max(evidence))
+    models = [_fitted(golds, *each) for each in _models(golds, leaning(places))]
+    evidence = np.array([each for each, _ in models])
+    share = np.exp(evidence - evidence.max())
     share[share < NEGLIGIBLE] = 0.0
     share /= share.sum()
-    return share, share @ np.array(fitted)
+    fitted = np.array([b for _, b in models])
+    held_out = np.zeros(golds.mask.shape)
+    for k in range(FOLDS):
+        seen = golds.some(fold != k)
+        again = _models(seen, leaning(places[fold != k]))
+        parts = [part * newton(seen, *again[at], start=fitted[at]) for at, part in enumerate(share) if part > 0]
+        held_out[fold == k] = golds.some(fold == k).probabilities(np.sum(parts, axis=0))
+    return share @ fitted, held_out
 
 
-def _with_shares(golds: Golds, direction: Any, shares: Any) -> Any:
-    heard = [(share, ridge) for share, ridge in zip(shares, RIDGES, strict=True) if share > 0]
-    return sum(share * newton(golds, *_centred(golds, direction, ridge)) for share, ridge in heard)
+def _models(golds: Golds, direction: Any) -> list[tuple[Any, Any]]:
+    """The centre and the ridge of every fit that is averaged."""
+    powers = POWERS if len(direction) <= MANY else (*POWERS, 2 * POWERS[-1])
+    centres = [along(golds, (direction / direction.max()) ** power) for power in powers]
+    return [(centre, _ridge(ridge, len(centre))) for centre in centres for ridge in RIDGES]
 
 
-def _centred(golds: Golds, direction: Any, ridge: float) -> tuple[Any, Any]:
-    centre = along(golds, direction / direction.max())
-    return centre, _ridge(ridge, len(centre))
-
-
-def _fitted(golds: Golds, direction: Any, ridge: float) -> tuple[float, Any]:
-    """(the log evidence of this ridge and direction, the weights). Laplace's approximation at the optimum: the fit, what
+def _fitted(golds: Golds, centre: Any, strength: Any) -> tuple[float, Any]:
+    """(the log evidence of this centre and ridge, the weights). Laplace's approximation at the optimum: the fit, what
     the prior makes of it, and how many weights would fit as well; weights held at 0 are no freedom."""
     import numpy as np
 
-    centre, strength = _centred(golds, direction, ridge)
     b = newton(golds, centre, strength)
     p = golds.probabilities(b)
     mean = np.einsum("nk,nks->ns", p, golds.x)

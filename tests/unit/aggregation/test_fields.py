@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import random
+import statistics
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, model_validator
 
 from raywf.aggregation import AggregateResult, Candidate, Conflict, Fields, Lists, Part, ResultAggregator
+from raywf.aggregation.facts import FactSet
 from raywf.errors import InvalidInput
 
 FLAT = st.dictionaries(st.sampled_from(["a", "b", "c"]), st.sampled_from(["x", "y", None, 1]), max_size=3)
@@ -138,7 +141,32 @@ def test_gold_teaches_each_field_by_itself() -> None:
     result = aggregator.merge(new)
     assert result.value == {"city": "A", "year": "2"}
     assert part(result, "/city").calibrated and part(result, "/city").confidence > 0.9
-    assert not result.calibrated, "that the fields belong together was never compared with anything"
+    assert not result.calibrated, "that the fields belong together was hardly compared with anything"
+
+
+def test_a_whole_record_is_as_sure_as_whole_records_were_right() -> None:
+    """Five fields, each of them nearly always right by itself, are right together far less often than the least sure of them."""
+    chance = random.Random(5)
+    names = ("a", "b", "c", "d", "e")
+
+    def item() -> tuple[list[Candidate], dict[str, str]]:
+        truth = {name: chance.choice("pqrs") for name in names}
+        said = [{k: v if chance.random() < 0.8 else chance.choice("pqrs") for k, v in truth.items()} for _ in range(3)]
+        return [Candidate(record, f"s{at}") for at, record in enumerate(said)], truth
+
+    aggregator = ResultAggregator(Fields(by={f"/{name}": "majority" for name in names}))
+    for n in range(100):
+        said, truth = item()
+        aggregator.feedback(said, truth, item=f"i{n}")
+    fresh = [item() for _ in range(200)]
+    results = [aggregator.merge(said) for said, _ in fresh]
+    right = statistics.fmean(result.value == truth for result, (_, truth) in zip(results, fresh, strict=True))
+    claimed = statistics.fmean(result.confidence for result in results)
+    alone = ResultAggregator(aggregator.settings, facts=FactSet(aggregator.facts.answers, {}))
+    least = statistics.fmean(alone.merge(said).confidence for said, _ in fresh)
+    assert all(result.calibrated for result in results) and not alone.merge(fresh[0][0]).calibrated
+    assert abs(claimed - right) < 0.1
+    assert abs(claimed - right) < abs(least - right)
 
 
 @settings(deadline=None)

@@ -41,6 +41,41 @@ def test_the_middle_lies_between_the_ends_whatever_the_order(strategy: str, valu
     assert ResultAggregator(strategy).merge(given_) == result
 
 
+@pytest.mark.parametrize("strategy", sorted(NUMERIC))
+@given(
+    st.lists(st.floats(-1e6, 1e6).map(lambda v: round(v, 3)), min_size=1, max_size=7),
+    st.floats(1.0, 50.0),
+)
+def test_answers_that_move_apart_never_make_it_surer(strategy: str, values: list[float], factor: float) -> None:
+    """Apart means away from what they come to together, by one factor: so that stays where it was."""
+    before = ResultAggregator(strategy).merge(ballot(*values))
+    middle = before.value
+    after = ResultAggregator(strategy).merge(ballot(*[middle + factor * (value - middle) for value in values]))
+    if abs(after.value - middle) <= 1e-9 * (
+        abs(middle) + 1
+    ):  # the robust ones may change their mind by a rounding of equal spreads
+        assert after.confidence <= before.confidence + 1e-6
+
+
+@given(st.lists(st.floats(1.0, 100.0), min_size=3, max_size=7), st.floats(1.0, 1e6))
+def test_one_answer_that_moves_away_never_makes_it_surer(values: list[float], further: float) -> None:
+    last = max(values)
+    before = ResultAggregator("median").merge(ballot(*values, last))
+    after = ResultAggregator("median").merge(ballot(*values, last + further))
+    if after.value == pytest.approx(
+        before.value
+    ):  # of an even number the middle is between two, and one of them may be this
+        assert after.confidence <= before.confidence + 1e-9
+
+
+def test_ten_twenty_and_thirty_agree_less_than_ten_and_a_bit() -> None:
+    near, far = (ResultAggregator("huber").merge(ballot(*said)) for said in ((10.0, 10.1, 10.2), (10.0, 20.0, 30.0)))
+    assert near.confidence > 0.74 and near.decision == "accepted"
+    assert far.confidence < 0.3 and far.decision == "escalated"
+    assert ResultAggregator("huber").merge(ballot(0.0, 0.0, 0.0)).confidence == 0.75
+    assert ResultAggregator("mean").merge(ballot(-1.0, 1.0)).confidence == 0.0
+
+
 def test_a_text_among_numbers_is_named() -> None:
     with pytest.raises(InvalidInput, match=r"'s1' says 'ten'"):
         ResultAggregator("huber").merge(ballot(1.0, "ten"))
