@@ -7,7 +7,7 @@ sources not yet asked, all together, could not overturn the leader. With 50 gold
 
 The first probability is that of a stack of those who were heard, scaled to gold. The second is counted on gold, for the
 same sources heard: how many wrong answers become right, less the right ones that become wrong, over the wrong ones, and one
-standard deviation more, because an answer missed costs more than a call until gold has shown otherwise. Asking is worth it
+and a half standard deviations more, because an answer missed costs more than a call until gold has shown otherwise. Asking is worth it
 while the sum is above the price for *some* k, so a source that only helps together with the next one is not
 skipped. The order is by learned weight per price. Nothing here is random and no clock is read.
 """
@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 
 WORTH = 100.0
 """What a right answer is worth by default, in prices of the dearest source: one point of accuracy per call."""
+
+
+DOUBT = 1.5
+"""Standard deviations by which the rest may correct more than gold has shown: the gold that is counted is the gold that was learned from,
+and what was learned from it changes less there than elsewhere."""
 
 
 class NextSource(NamedTuple):
@@ -111,7 +116,7 @@ class EarlyStop:
         for k in range(1, len(rest) + 1):
             later = self._of(asked | set(rest[:k]))
             changed = [after - now for now, after in zip(heard.hits, later.hits, strict=True)]
-            most = sum(changed) + math.sqrt(sum(map(abs, changed)))
+            most = sum(changed) + DOUBT * math.sqrt(sum(map(abs, changed)))
             gain = wrong * min(most / max(missed, 1), 1.0)
             price = math.fsum(self.prices[source] for source in rest[:k])
             best = max(best, (self.worth * gain - price, gain, price, -k))
