@@ -11,6 +11,7 @@ from raywf.actors.workflow import WorkflowActor
 from raywf.config import Settings
 from raywf.journal.factory import open_reader
 from raywf.runtime import ray as adapter
+from raywf.runtime.balance import NodeRow
 from raywf.runtime.clock import SystemClock, SystemEntropy
 from raywf.runtime.spec import ActorSpec
 from raywf.runtime.supervision import Supervisor
@@ -27,7 +28,7 @@ class RayActors:
         self._namespace = namespace
 
     def spawn(self, spec: ActorSpec) -> Any:
-        return adapter.spawn(WorkflowActor, spec.name, self._namespace, (spec,), max_restarts=0)
+        return adapter.spawn(WorkflowActor, spec.name, self._namespace, (spec,), max_restarts=0, node_id=spec.node)
 
     def kill(self, handle: Any) -> None:
         adapter.kill(handle)
@@ -44,11 +45,21 @@ class RayActors:
     def end(self) -> None:
         adapter.end_this_actor()
 
+    def nodes(self) -> Sequence[NodeRow]:
+        return adapter.cluster_nodes()
+
+    def drain(self, node: str, until: float) -> None:
+        adapter.drain_node(node, until)
+
+    def request(self, bundles: Sequence[dict[str, float]]) -> None:
+        adapter.request_bundles(bundles)
+
 
 class SupervisorActor(Supervisor):
     """One per store and namespace: detached, ``max_restarts=-1``. Ray makes it on the actor's own loop."""
 
     def __init__(self, url: str, namespace: str, ray_namespace: str) -> None:
+        settings = Settings.from_env(os.environ, url)
         super().__init__(
             namespace,
             ray_namespace,
@@ -56,5 +67,6 @@ class SupervisorActor(Supervisor):
             open_reader=functools.partial(open_reader, url),
             clock=SystemClock(),
             entropy=SystemEntropy(),
-            linger_s=Settings.from_env(os.environ, url).linger_s,
+            linger_s=settings.linger_s,
+            autoscale=settings.autoscale,
         )

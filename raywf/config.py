@@ -40,7 +40,8 @@ class Settings:
     """``lease_s``: how long a silent owner keeps its shards. ``workflow_actors``: None decides by the store.
     ``linger_s``: how long an actor without open executions stays once no client listens. ``resident``: how many waiting
     executions an actor keeps in memory; the others sleep in the store until they are wanted. ``max_iterations``: the passes
-    of a loop that does not say its own limit; ``approval_timeout_s``: how long an approval waits that does not say it."""
+    of a loop that does not say its own limit; ``approval_timeout_s``: how long an approval waits that does not say it.
+    ``autoscale``: for how many calls at most Ray's autoscaler is asked to have room; 0: it is not asked."""
 
     store: str = DEFAULT_STORE
     lease_s: float = 3.0
@@ -52,22 +53,38 @@ class Settings:
     resident: int = 1000
     max_iterations: int = 1000
     approval_timeout_s: float = 30 * 86400.0
+    autoscale: int = 100
 
     @classmethod
     def from_env(cls, env: Mapping[str, str], store: str | None = None) -> Settings:
         """Read ``RAYWF_STORE``, ``RAYWF_LEASE_S``, ``RAYWF_WORKFLOW_ACTORS``, ``RAYWF_MAX_THREADS``, ``RAYWF_LINGER_S``,
-        ``RAYWF_RESIDENT``, ``RAYWF_MAX_ITERATIONS``, ``RAYWF_APPROVAL_TIMEOUT`` (seconds, or ``inf``)."""
-        actors = env.get("RAYWF_WORKFLOW_ACTORS")
+        ``RAYWF_RESIDENT``, ``RAYWF_MAX_ITERATIONS``, ``RAYWF_APPROVAL_TIMEOUT`` (seconds, or ``inf``), ``RAYWF_AUTOSCALE``."""
         return cls(
             store=store or env.get("RAYWF_STORE") or DEFAULT_STORE,
             lease_s=_number(env, "RAYWF_LEASE_S", 3.0, 0.5, 300),
-            workflow_actors=None if not actors else int(_number(env, "RAYWF_WORKFLOW_ACTORS", 1, 1, 256)),
+            workflow_actors=actor_count("RAYWF_WORKFLOW_ACTORS", env.get("RAYWF_WORKFLOW_ACTORS") or None),
             max_threads=int(_number(env, "RAYWF_MAX_THREADS", 32, 1, 4096)),
             linger_s=_number(env, "RAYWF_LINGER_S", 60.0, 1, 1e9),
             resident=int(_number(env, "RAYWF_RESIDENT", 1000, 0, 1e9)),
             max_iterations=int(_number(env, "RAYWF_MAX_ITERATIONS", 1000, 1, 1e9)),
             approval_timeout_s=_number(env, "RAYWF_APPROVAL_TIMEOUT", 30 * 86400.0, 1, float("inf")),
+            autoscale=int(_number(env, "RAYWF_AUTOSCALE", 100, 0, 10_000)),
         )
+
+
+def actor_count(name: str, given: object) -> int | None:
+    """How many workflow actors: a number from 1 to 256, or ``"per-node"`` (0). None: what is usual for the store. Raises
+    ``InvalidInput``."""
+    if given is None:
+        return None
+    if given == "per-node":
+        return 0
+    text = given if isinstance(given, str) else str(given) if type(given) is int else ""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 256):
+        raise InvalidInput(
+            f"{name}={given!r} is not how many workflow actors there are: a number from 1 to 256, or 'per-node'"
+        )
+    return int(text)
 
 
 def _number(env: Mapping[str, str], name: str, default: float, low: float, high: float) -> float:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import raywf
-from raywf.cli.commands import act, deploy, draw, events, flow, look, machine, move, prove, run, talk
+from raywf.cli.commands import act, cluster, deploy, draw, events, flow, look, machine, move, prove, run, talk
 from raywf.cli.commands.caching import cache
 from raywf.cli.commands.results import results
 from raywf.cli.commands.schedule import schedule
@@ -57,6 +57,7 @@ _PANELS = {
         deploy.deploy,
     ),
     "Move (no engine, no Ray)": (move.export, move.import_, move.archive),
+    "Cluster": (cluster.nodes, cluster.drain),
     "This machine": (machine.up, machine.down, machine.doctor, machine.version),
 }
 

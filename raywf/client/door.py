@@ -24,6 +24,7 @@ from raywf.client.exporting import ExportedExecution
 from raywf.client.handle import AsyncExecutionHandle
 from raywf.client.limits import LimitStatus
 from raywf.client.migrating import DeploymentPlan, MigrationResult
+from raywf.client.nodes import NodeStatus
 from raywf.client.reading import ExecutionDescription, ExecutionSummary, HistoryEvent
 from raywf.client.schedules import ABSENT, Schedule, ScheduleDescription
 from raywf.client.streams import StreamItem
@@ -375,6 +376,15 @@ class WorkflowEngine:
         """Let definitions decide on a limit again. Raises ``NotFound``."""
         self._loop.call(self._async.reset_limit(name))
 
+    def nodes(self) -> builtins.list[NodeStatus]:
+        """The live nodes of the cluster, the head first, with the workflow actors on them."""
+        return self._loop.call(self._async.nodes())
+
+    def drain(self, node: str, deadline: float = 60.0) -> None:
+        """Prepare the removal of a node: nothing starts there any more, its shards move to others, and what runs may end for
+        ``deadline`` seconds. Returns when the node can be ended. Raises ``NotFound``, ``InvalidInput``."""
+        self._loop.call(self._async.drain(node, deadline))
+
     def limits(self) -> builtins.list[LimitStatus]:
         """Every limit, how it is used now, and who holds it."""
         return self._loop.call(self._async.limits())
@@ -521,18 +531,24 @@ def _close_at_exit(reference: weakref.ref[WorkflowEngine]) -> None:
 
 
 def connect(
-    address: str | None = None, store: str | None = None, namespace: str = "default", pools: Sequence[Any] = ()
+    address: str | None = None,
+    store: str | None = None,
+    namespace: str = "default",
+    pools: Sequence[Any] = (),
+    actors: int | str | None = None,
 ) -> WorkflowEngine:
     """Connect to an engine, or start one.
 
     Ray: ``address``, else RAY_ADDRESS, else a Ray already initialised in this process, else the live engine recorded in
     the store, else the Ray of ``raywf up``, else a private one that ends with this process.
     ``store``: ``sqlite:///path`` or ``postgresql://…``; default RAYWF_STORE, else ``sqlite:///.raywf/raywf.db``.
+    ``actors``: how many workflow actors share the executions of this project, a number or ``"per-node"``; default
+    RAYWF_WORKFLOW_ACTORS, else as many as there are, else one on each node with PostgreSQL and one with SQLite.
 
     A store has one engine: a second connect joins it, or raises ``StoreUnavailable`` that says who holds it. Leaving
     ``with`` parks open executions of a private Ray and says how many; the next connect goes on with them.
     """
-    inner = AsyncWorkflowEngine(address, store, namespace, pools)
+    inner = AsyncWorkflowEngine(address, store, namespace, pools, actors)
     loop = _Loop()
     try:
         loop.call(inner.open())

@@ -27,14 +27,15 @@ from raywf.client.fingerprints import fingerprint
 from raywf.client.handle import AsyncExecutionHandle
 from raywf.client.lane import Lane
 from raywf.client.limits import LimitsOfEngine
-from raywf.client.locate import Place, absolute, locate
+from raywf.client.locate import Place, absolute, home_of, locate
 from raywf.client.moves import MovesOfEngine
+from raywf.client.nodes import NodesOfEngine
 from raywf.client.reading import ExecutionSummary, Readings
 from raywf.client.rerunning import RerunsOfEngine
 from raywf.client.results import Results
 from raywf.client.schedules import SchedulesOfEngine
 from raywf.client.why import Explanation, cluster_facts, explain
-from raywf.config import Settings, shown
+from raywf.config import Settings, actor_count, shown
 from raywf.core.collecting import StartRule
 from raywf.core.ids import check_execution_id, new_execution_id, shard_of
 from raywf.definition.inputs import bind_input, bind_many
@@ -65,10 +66,18 @@ class AsyncWorkflowEngine(
     RerunsOfEngine,
     BulkOfEngine,
     VersionsOfEngine,
+    NodesOfEngine,
 ):
     """An engine on a Ray. Made by ``connect_async``; belongs to the event loop it was opened on."""
 
-    def __init__(self, address: str | None, store: str | None, namespace: str, pools: Sequence[Any]) -> None:
+    def __init__(
+        self,
+        address: str | None,
+        store: str | None,
+        namespace: str,
+        pools: Sequence[Any],
+        actors: int | str | None = None,
+    ) -> None:
         if pools:
             raise InvalidInput("provider pools are not part of this version: leave `pools` out")
         if not namespace or any(char in namespace for char in "/ \t\n"):
@@ -77,6 +86,7 @@ class AsyncWorkflowEngine(
             raise InvalidInput(f"store={store!r} is not a store's URL, such as sqlite:///.raywf/raywf.db")
         self._address = address
         self._settings = Settings.from_env(os.environ, store)
+        self._actors = self._settings.workflow_actors if actors is None else actor_count("actors", actors)
         self.namespace = namespace
         self._clock = SystemClock()
         self._entropy = SystemEntropy()
@@ -112,6 +122,8 @@ class AsyncWorkflowEngine(
                 space,
                 (self.store, self.namespace, space),
                 max_restarts=-1,
+                node_id=adapter.this_node() if home_of(self.store) else None,
+                soft=True,
                 get_if_exists=True,
             )
             inbox = open_inbox(self.store)
@@ -139,7 +151,8 @@ class AsyncWorkflowEngine(
             lane=name,
             bundle=bundle,
             index=0,
-            count=1 if isolated else (self._settings.workflow_actors or 1),
+            count=1 if isolated else self._actors,
+            home=home_of(self.store),
             lease_s=self._settings.lease_s,
             ray_address=self._place.address,
             ray_namespace=self._place.namespace,
@@ -192,6 +205,7 @@ class AsyncWorkflowEngine(
                 bundle=Bundle((), "", name.split("/")[1]),
                 index=0,
                 count=1,
+                home=home_of(self.store),
                 lease_s=self._settings.lease_s,
                 ray_address=self._place.address,
                 ray_namespace=self._place.namespace,
@@ -568,10 +582,14 @@ def _taken(execution_id: str, by: str) -> str:
 
 @asynccontextmanager
 async def connect_async(
-    address: str | None = None, store: str | None = None, namespace: str = "default", pools: Sequence[Any] = ()
+    address: str | None = None,
+    store: str | None = None,
+    namespace: str = "default",
+    pools: Sequence[Any] = (),
+    actors: int | str | None = None,
 ) -> AsyncIterator[AsyncWorkflowEngine]:
     """``async with raywf.connect_async() as engine:`` - see ``connect``."""
-    engine = AsyncWorkflowEngine(address, store, namespace, pools)
+    engine = AsyncWorkflowEngine(address, store, namespace, pools, actors)
     await engine.open()
     try:
         yield engine

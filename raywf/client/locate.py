@@ -42,6 +42,13 @@ def absolute(url: str) -> str:
     return f"sqlite:///{os.path.realpath(place)}"
 
 
+def home_of(url: str) -> str | None:
+    """The host whose file a store is: only actors there can open it. None: it is a server's."""
+    import socket
+
+    return socket.gethostname() if parse(url)[0] == "sqlite" else None
+
+
 def ray_namespace(url: str, namespace: str) -> str:
     """The Ray namespace of the actors of one store and namespace."""
     return f"raywf-{hashlib.sha256(shown(url).encode()).hexdigest()[:10]}-{namespace}"

@@ -12,7 +12,7 @@ from itertools import islice
 from raywf.core import approvals
 from raywf.core import events as ev
 from raywf.core.ids import item_address
-from raywf.core.plan import Node, NodeKind
+from raywf.core.plan import Node, NodeKind, TaskOptions
 from raywf.core.state import ExecutionState, TaskState, TaskStatus, address_of
 
 MANY = 5
@@ -138,7 +138,11 @@ def asked(node: Node) -> str:
 
 def demand(node: Node) -> dict[str, float]:
     """The resources that a Ray task asks for, under Ray's own names."""
-    options = node.options
+    return needs_of(node.options)
+
+
+def needs_of(options: TaskOptions) -> dict[str, float]:
+    """The same, of its options."""
     wanted = {"CPU": 1.0 if options.num_cpus is None else options.num_cpus}
     if options.num_gpus is not None:
         wanted["GPU"] = options.num_gpus

@@ -10,15 +10,16 @@ import heapq
 import itertools
 import logging
 import re
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from pathlib import Path
 from typing import Any, Protocol
 
+from raywf.core.backlog import Demand
 from raywf.core.chunking import Pace, brief_s, calls_in_flight, chunk_size
 from raywf.core.effects import StartAttempt
 from raywf.core.failures import Failure
 from raywf.core.plan import FunctionRef, Node, TaskOptions
-from raywf.core.waiting import demand, unplaceable
+from raywf.core.waiting import demand, needs_of, unplaceable
 from raywf.runtime.bundle import Bundle
 from raywf.runtime.code import Code
 from raywf.runtime.data import Blobs, spill
@@ -160,6 +161,17 @@ class ChunkDispatcher:
             self._kind_of.clear()
         self._kind_of[id(call.node), call.isolated] = call.node, kind
         return kind
+
+    def backlog(self) -> list[Demand]:
+        """What waits and what runs, by kind."""
+        flying = Counter({id(flight.kind): 0 for flight in self._flights.values()})
+        for flight in self._flights.values():
+            flying[id(flight.kind)] += len(flight.calls)
+        return [
+            Demand(tuple(sorted(needs_of(kind.options).items())), tasks, kind.pace.seconds)
+            for kind in self._kinds.values()
+            if (tasks := len(kind.waiting) + flying[id(kind)])
+        ]
 
     def _pump_soon(self) -> None:
         if not self._pumping:

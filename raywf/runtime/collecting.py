@@ -101,7 +101,7 @@ class Collectors:
         self._known: set[int] = set()
         self._cursor = 0
         self._loading = True
-        self._lock = asyncio.Lock()
+        self.lock = asyncio.Lock()
         self._news = asyncio.Event()
         self.are_there = False
 
@@ -132,7 +132,9 @@ class Collectors:
                 if self.are_there:
                     await self.look()
             except LeaseLost:
-                return
+                if not self._epochs:
+                    return
+                self._loading = True  # one shard has another owner now
             except Exception as error:
                 log.warning("submits that are collected wait, trying again: %s", error)
                 self._loading = True
@@ -145,7 +147,7 @@ class Collectors:
         """Read what came, and do what is due."""
         if not self._epochs or not self._may_act():
             return
-        async with self._lock:
+        async with self.lock:
             if self._loading:
                 await self._load()
             await self._read()

@@ -37,6 +37,7 @@ from raywf.definition.continuation import MARK
 from raywf.ports import Clock, DefinitionRow, Entropy, EventRow, ExecutionRow, StatusChange
 from raywf.runtime.children import child_ended, open_child, start_child
 from raywf.runtime.evaluate import Evaluator, failure_of
+from raywf.runtime.handing import HeldBack
 from raywf.runtime.hands import Commits, Work
 from raywf.runtime.keeping import keep_snapshot
 from raywf.runtime.live import Live, Prepared, address, goes_on, only_runs, wake_at, words, worker_lost_text
@@ -94,6 +95,8 @@ class Host:
         self.overruled: dict[tuple[str, int, int | None], Failure] = {}
         """Attempts that have failed, and are cleaning up."""
         self.draining = False
+        self.held_back: HeldBack | None = None
+        """While draining: the shards that start nothing new. None: all of them."""
         self.parked = False
         self._timers: Timers[tuple[str, int, int | None, str]] = Timers()
         self._alarm: asyncio.TimerHandle | None = None
@@ -288,19 +291,23 @@ class Host:
             effects = effects[:_SLICE]
         for effect in effects:
             if live.state is owed_in and type(effect) is StartAttempt:
-                if not self.draining:
+                if not self.draining or self._lets(live, effect):
                     self._start(live, effect)
                 continue
             match effect:
                 case StartAttempt(task, item, attempt):
-                    if not self.draining and may_start(live.state, task, item, attempt, effect.at):
+                    if not may_start(live.state, task, item, attempt, effect.at):
+                        continue
+                    if not self.draining or self._lets(live, effect):
                         self._start(live, effect)
                 case ArmTimer(task, item, due_at):
                     if task_at(live.state, task, item).due_at == due_at:
                         self.arm((live.id, task, item, "wait"), due_at)
                 case Announce(task, item, attempt):
                     ready = task_at(live.state, task, item).status is TaskStatus.READY
-                    if ready and not self.draining and may_start(live.state, task, item, attempt, effect.at):
+                    if not ready or not may_start(live.state, task, item, attempt, effect.at):
+                        continue
+                    if not self.draining or self._lets(live, effect):
                         self.turn(live, ev.AttemptStarted(address(live, task, item), attempt))
                 case StartChild(task, item, attempt):
                     if is_wanted(live.state, task, item, attempt, effect.at):
@@ -310,6 +317,9 @@ class Host:
                         self._cancel(live, task, item, attempt)
                 case Evaluate() | Close():
                     self._carry_out(live, (effect,), [])
+
+    def _lets(self, live: Live, effect: Effect) -> bool:
+        return self.held_back is not None and self.held_back.lets(live, effect)
 
     def _start(self, live: Live, effect: StartAttempt) -> None:
         place = (effect.task, effect.item)
@@ -558,18 +568,22 @@ class Host:
         """Whether any attempt runs."""
         return any(live.inflight for live in self.open.values())
 
+    def put_down(self, live: Live, reason: str) -> list[Any]:
+        """Record what runs of an execution as lost by nobody's fault; returns its attempts, which are to be stopped."""
+        inflight = list((live.inflight or {}).items())
+        for (task, item), handle in inflight:
+            attempt = task_at(live.state, task, item).attempt
+            if is_wanted(live.state, task, item, attempt, passes_of(live.state, task)):
+                begun = handle is None or bool(self.work.has_begun(handle))
+                self.voices.hush(live, task, item)
+                self.turn(live, ev.AttemptLost(address(live, task, item), attempt, reason, False, begun))
+        return [handle for _, handle in inflight if handle is not None]
+
     def park(self) -> list[Live]:
         """Stop in good order: what runs is stopped, and recorded as lost by nobody's fault. Returns what is open."""
         for live in list(self.open.values()):
-            for (task, item), handle in list((live.inflight or {}).items()):
-                attempt = task_at(live.state, task, item).attempt
-                if is_wanted(live.state, task, item, attempt, passes_of(live.state, task)):
-                    begun = handle is None or bool(self.work.has_begun(handle))
-                    where = address(live, task, item)
-                    self.voices.hush(live, task, item)
-                    self.turn(live, ev.AttemptLost(where, attempt, "the engine was closed", False, begun))
-                if handle is not None:
-                    self.work.cancel(handle)
+            for handle in self.put_down(live, "the engine was closed"):
+                self.work.cancel(handle)
         self.parked = True
         if self._alarm is not None:
             self._alarm.cancel()

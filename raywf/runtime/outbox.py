@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from raywf.ports import EventRow
 from raywf.runtime.live import Live
 
 MAX_REPLY = 2000
+MOVED = "@moved"
+"""The kind of what is no ending: the shards in its data have another owner now. The supervisor knows which."""
 Ending = tuple[int, str, str, str | None, bytes | None]
 """A number that counts up per client, the execution's id, and kind, task and data of its closing event."""
 
@@ -52,11 +54,23 @@ class Outbox:
 
     def post(self, clients: Iterable[str], id_: str, last: EventRow) -> None:
         for client in clients:
-            box = self._box(client)
-            box.number += 1
-            box.endings.append((box.number, id_, last.kind, last.task, last.data))
-            if box.parked is not None and not box.parked.done():
-                box.parked.set_result(None)
+            self._post(client, id_, last.kind, last.task, last.data)
+
+    def leave(self, is_leaving: Callable[[str], bool]) -> set[str]:
+        """Forget executions that are not in memory and get another owner; returns who watched them."""
+        return {client for id_ in [*filter(is_leaving, self._kept)] for client in self._kept.pop(id_)}
+
+    def say_moved(self, clients: Iterable[str], shards: Iterable[int]) -> None:
+        data = bytes(shards)
+        for client in clients:
+            self._post(client, "", MOVED, None, data)
+
+    def _post(self, client: str, id_: str, kind: str, task: str | None, data: bytes | None) -> None:
+        box = self._box(client)
+        box.number += 1
+        box.endings.append((box.number, id_, kind, task, data))
+        if box.parked is not None and not box.parked.done():
+            box.parked.set_result(None)
 
     def _box(self, client: str) -> _Box:
         box = self._boxes.get(client)

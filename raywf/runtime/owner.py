@@ -39,6 +39,7 @@ from raywf.runtime.commands import carry_out
 from raywf.runtime.definitions import Definitions
 from raywf.runtime.evaluate import Evaluator
 from raywf.runtime.gate import Gate
+from raywf.runtime.handing import may_begin
 from raywf.runtime.host import Host
 from raywf.runtime.leases import LeaseKeeper
 from raywf.runtime.listening import pause_s
@@ -145,7 +146,7 @@ class Owner:
             parts.clock,
             self.definitions,
             self.submit,
-            lambda: not self.host.draining and self.host.may_act(),
+            functools.partial(may_begin, self.host),
         )
         self.collectors = self.triggers.collectors = Collectors(
             parts.journal,
@@ -158,7 +159,7 @@ class Owner:
             lambda request: self._open(request, shard_of(request.id)),
             self.host.open.__contains__,
             self.durable,
-            lambda: not self.host.draining and self.host.may_act(),
+            functools.partial(may_begin, self.host),
         )
 
     # leases
@@ -174,6 +175,7 @@ class Owner:
         self.epochs.update(held)
         if new:
             self.collectors.forget()
+            self.triggers.poke()
         if self._keep and self.keeper is None and held:
             self._keep_leases(asked_at)
         return await self._recover(new, clean) if new else 0
@@ -546,7 +548,7 @@ class Owner:
 
     async def drain(self, grace_s: float) -> None:
         """Start nothing new, and wait up to ``grace_s`` seconds for what runs to end."""
-        self.host.draining = True
+        self.host.draining, self.host.held_back = True, None
         until = self.parts.clock.monotonic() + grace_s
         while self.host.is_busy and self.parts.clock.monotonic() < until:
             await asyncio.sleep(0.02)

@@ -11,7 +11,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,12 @@ from ray.exceptions import (
     TaskCancelledError,
     WorkerCrashedError,
 )
+from ray.experimental.internal_kv import internal_kv_get_gcs_client
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raywf.core.plan import TaskOptions
 from raywf.errors import StoreUnavailable
+from raywf.runtime.balance import NodeRow
 from raywf.runtime.chunks import WorkerDied
 from raywf.runtime.spool import Progress, read_spool
 from raywf.runtime.worker import Chunk
@@ -197,10 +199,12 @@ def spawn(
     *,
     max_restarts: int,
     node_id: str | None = None,
+    soft: bool = False,
     get_if_exists: bool = False,
 ) -> Any:
-    """Start a detached async actor. It takes no CPU from the cluster: it waits, it does not compute."""
-    strategy = NodeAffinitySchedulingStrategy(node_id, soft=True) if node_id else None
+    """Start a detached async actor, where a node is given there or (unless ``soft``) nowhere. It takes no CPU from the
+    cluster: it waits, it does not compute."""
+    strategy = NodeAffinitySchedulingStrategy(node_id, soft=soft) if node_id else None
     options: dict[str, Any] = {
         "name": name,
         "namespace": namespace,
@@ -228,6 +232,48 @@ def end_this_actor() -> None:
 
 def alive_nodes() -> list[str]:
     return [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+
+
+def cluster_nodes() -> list[NodeRow]:
+    """The live nodes, and which of them Ray has been told to drain."""
+    rows = [node for node in ray.nodes() if node["Alive"]]
+    leaving = _leaving() if len(rows) > 1 else {}
+    return [
+        NodeRow(
+            id=row["NodeID"],
+            host=row["NodeManagerHostname"],
+            address=row["NodeManagerAddress"],
+            cpus=float(row["Resources"].get("CPU", 0.0)),
+            head="node:__internal_head__" in row["Resources"],
+            leaves_at=leaving.get(row["NodeID"]),
+        )
+        for row in rows
+    ]
+
+
+def drain_node(node: str, until: float) -> None:
+    """Have Ray start nothing on a node any more, because it will be ended at ``until`` (epoch seconds). Once nothing runs on
+    it, its raylet ends by itself. Raises ``StoreUnavailable`` where Ray refuses."""
+    from ray.core.generated.autoscaler_pb2 import DrainNodeReason
+
+    reason = DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
+    accepted, why = internal_kv_get_gcs_client().drain_node(node, reason, "raywf drain", int(until * 1000))
+    if not accepted:
+        raise StoreUnavailable(f"Ray does not drain node {node[:12]}: {why}")
+
+
+def request_bundles(bundles: Sequence[dict[str, float]]) -> None:
+    """Ask the autoscaler for a cluster that has room for these at once, until something else is asked for. One request
+    holds for the whole cluster: the last."""
+    from ray.autoscaler.sdk import request_resources
+
+    request_resources(bundles=list(bundles))
+
+
+def _leaving() -> dict[str, float]:
+    """When draining nodes end (epoch seconds; infinite: nobody has said). Ray tells in ms, 0 for no end."""
+    draining = internal_kv_get_gcs_client().get_draining_nodes()
+    return {node: ends_ms / 1000 if ends_ms > 0 else float("inf") for node, ends_ms in draining.items()}
 
 
 def node_resources() -> list[dict[str, float]]:

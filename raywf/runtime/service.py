@@ -16,6 +16,7 @@ from typing import Any
 from raywf.config import shown
 from raywf.errors import NotConnected, StoreUnavailable
 from raywf.ports import DefinitionRow, OwnerRow
+from raywf.runtime import handing
 from raywf.runtime.listening import listen
 from raywf.runtime.outbox import Ending
 from raywf.runtime.owner import Owner
@@ -58,8 +59,9 @@ class Service:
         spec, clock = self.spec, owner.parts.clock
         give_up_at = clock.monotonic() + 3 * spec.lease_s + 2
         before = await owner.journal.owners()
-        others = [row for row in before if row.lane == spec.lane]
-        gone = {row.owner for row in others if is_dead(row)} | set(dead)
+        lane = [row for row in before if row.lane == spec.lane]
+        gone = {row.owner for row in lane if is_dead(row)} | set(dead)
+        others = set(dead) or any(_may_hold(row, spec.shards) for row in lane)
         owner.keep_leases_soon()
         while True:
             await owner.claim(spec.shards, dead=sorted(gone), clean=not others)
@@ -132,6 +134,14 @@ class Service:
 
     # what the supervisor calls
 
+    async def give(self, shards: Sequence[int], patience_s: float, busy: str) -> list[int]:
+        """Let go of those of ``shards`` that are not ``busy``; see ``handing.give``."""
+        return await handing.give(self.owner, shards, patience_s, handing.Busy(busy))
+
+    async def take(self, shards: Sequence[int], dead: Sequence[str], clean: bool) -> list[int]:
+        """Take over shards; returns all that are held here now. See ``handing.take``."""
+        return await handing.take(self.owner, shards, dead, clean)
+
     async def drain(self, grace_s: float) -> int:
         """Start nothing new, let what runs end for at most ``grace_s``, park the rest, and go. Returns how many stay
         open."""
@@ -167,10 +177,22 @@ class Service:
             "lane": self.spec.lane,
             "open": len(owner.host.open),
             "shards": len(owner.epochs),
+            "serving": sorted(owner.epochs),
+            "node": self.spec.node,
+            "holds_back": owner.host.held_back is not None,
+            "backlog": [] if owner.work.dispatcher is None else owner.work.dispatcher.backlog(),
             "trouble": owner.trouble,
             "waiting_rows": owner.commits.waiting_rows,
             **owner.parts.telemetry.counts(),
         }
+
+
+def _may_hold(row: OwnerRow, shards: Sequence[int]) -> bool:
+    """Whether an owner that has not released its leases may have begun something in these shards."""
+    try:
+        return not set(ActorSpec.from_json(row.spec).shards).isdisjoint(shards)
+    except (ValueError, KeyError, TypeError):
+        return True
 
 
 def _held_by(spec: ActorSpec, owners: Sequence[OwnerRow]) -> str:

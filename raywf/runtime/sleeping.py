@@ -139,6 +139,8 @@ class Sleepers:
             self._broken.add(row.key)
             log.exception("execution %s cannot be resumed; its history stays as it is", row.id)
             return
+        if row.shard not in self._epochs:
+            return  # it was handed over meanwhile
         live.watchers = self._outbox.kept(row.id)
         self._host.adopt(live)
         self._host.release(live, list(outstanding(live.state)))

@@ -5,22 +5,33 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from raywf.core.ids import SHARDS
 from raywf.runtime.bundle import Bundle
 
 
+class Layout(NamedTuple):
+    """A lane as its clients see it: the names of its actors, and for each shard the place among them of who holds it."""
+
+    names: list[str]
+    routes: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class ActorSpec:
     """One workflow actor: ``index`` of ``count`` in its lane. ``owner`` is unique to this start; so is the name.
-    ``only``: the one shard of an isolated execution. ``driver``: the process that a private Ray ends with."""
+    ``count``: how many actors the lane has (``placement.PER_NODE``: one on each node; None: as many as it has, else what is
+    usual for the store). ``only``: the one shard of an isolated execution. ``driver``: the process that a private Ray ends
+    with. ``node``: where it lives, ``held``: the shards it holds; None: where Ray puts it, and every ``count``-th. ``home``: the host
+    whose file the store is; None: it is a server's."""
 
     url: str
     namespace: str
     lane: str
     bundle: Bundle
     index: int
-    count: int
+    count: int | None
     lease_s: float
     ray_address: str
     ray_namespace: str
@@ -28,11 +39,21 @@ class ActorSpec:
     name: str = ""
     only: int | None = None
     driver: int | None = None
+    node: str | None = None
+    held: tuple[int, ...] | None = None
+    home: str | None = None
 
     @property
     def shards(self) -> Sequence[int]:
-        """The shards this actor wants."""
-        return range(self.index, SHARDS, self.count) if self.only is None else [self.only]
+        """The shards this actor takes up."""
+        if self.held is not None:
+            return self.held
+        return range(self.index, SHARDS, max(self.count or 1, 1)) if self.only is None else [self.only]
+
+    @property
+    def all_shards(self) -> Sequence[int]:
+        """The shards of its whole lane."""
+        return range(SHARDS) if self.only is None else [self.only]
 
     def incarnation(self, unique: str) -> ActorSpec:
         """The same actor, started once more."""
@@ -49,6 +70,7 @@ class ActorSpec:
     def from_json(cls, text: bytes) -> ActorSpec:
         data = json.loads(text)
         bundle = data.pop("bundle")
+        data["held"] = None if data.get("held") is None else tuple(data["held"])
         return cls(**data, bundle=Bundle(tuple(bundle["roots"]), bundle["hash"], bundle["project"]))
 
 

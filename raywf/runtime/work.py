@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from raywf.config import INLINE_LIMIT
 from raywf.core import retry
+from raywf.core.backlog import Demand
 from raywf.core.effects import StartAttempt
 from raywf.core.failures import Failure
 from raywf.core.owed import task_at
@@ -85,6 +86,9 @@ class Dispatcher(Protocol):
     def submit(self, call: RemoteCall) -> None: ...
     def cancel(self, call: RemoteCall) -> None: ...
     def hear(self, number: int, index: int, progress: bytes | None, first: int, items: list[bytes]) -> bool: ...
+    def backlog(self) -> list[Demand]:
+        """What waits and what runs, by kind."""
+        ...
 
 
 class ThreadPool(Protocol):

@@ -10,7 +10,7 @@ import pytest
 
 from tests.journal.postgres_server import Admin, Server, in_schema, running
 from tests.kill.machine import Head
-from tests.kill.scene import Scene
+from tests.kill.scene import ONE, TWO, Scene
 
 
 @pytest.fixture(scope="session")
@@ -43,10 +43,40 @@ def store(request: pytest.FixtureRequest) -> Iterator[str]:
     admin.close()
 
 
+@pytest.fixture(scope="session")
+def lasting_pair() -> Iterator[Head]:
+    """The same with two nodes."""
+    pair = Head()
+    try:
+        pair.start().add_node()
+        yield pair
+    finally:
+        pair.end()
+
+
+@pytest.fixture(params=[ONE, pytest.param(TWO, marks=pytest.mark.long)])
+def nodes(request: pytest.FixtureRequest) -> str:
+    """How many nodes the Ray has, with a workflow actor on each."""
+    return str(request.param)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two nodes are tried with one kind of store: each of both is tried with one node."""
+    params = {id(item): getattr(getattr(item, "callspec", None), "params", {}) for item in items}
+    items[:] = [
+        item
+        for item in items
+        if params[id(item)].get("nodes") != TWO or params[id(item)].get("store", "sqlite") == "sqlite"
+    ]
+
+
 @pytest.fixture
-def scene(lasting_head: Head, store: str) -> Iterator[Scene]:
+def scene(store: str, nodes: str, request: pytest.FixtureRequest) -> Iterator[Scene]:
     """A store on the Ray that lasts. Its actors are dismissed at the end."""
-    scene = Scene(lasting_head, store)
+    if nodes == TWO:
+        scene = Scene(request.getfixturevalue("lasting_pair"), store, {"RAYWF_WORKFLOW_ACTORS": "per-node"})
+    else:
+        scene = Scene(request.getfixturevalue("lasting_head"), store)
     try:
         yield scene
     finally:

@@ -28,6 +28,7 @@ class Head:
         self.address = ""
         self._cpus = cpus
         self._session = 0
+        self._others: list[int] = []
 
     def start(self) -> Head:
         for _ in range(3):
@@ -45,7 +46,12 @@ class Head:
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--node-ip-address=127.0.0.1"]
         command += [f"--port={port}", f"--num-cpus={self._cpus}", f"--temp-dir={self.temporary}"]
         command += ["--disable-usage-stats", "--object-store-memory=150000000", *self.extra_arguments()]
-        started = subprocess.Popen(
+        started = self._run(command)
+        self._session = started.pid
+        _checked(started)
+
+    def _run(self, command: list[str]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
             command,
             env=self.env,
             stdin=subprocess.DEVNULL,
@@ -53,17 +59,28 @@ class Head:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        self._session = started.pid
-        said = started.communicate(timeout=120)[0].decode(errors="replace")
-        if started.returncode:
-            raise RuntimeError(f"ray start ended with {started.returncode}:\n{said}")
+
+    def add_node(self) -> int:
+        """One more node of this cluster; gives its session, whose processes are the node's."""
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", f"--address={self.address}"]
+        command += ["--node-ip-address=127.0.0.1", f"--num-cpus={self._cpus}", "--disable-usage-stats"]
+        started = self._run([*command, "--object-store-memory=150000000"])
+        self._others.append(started.pid)
+        _checked(started)
+        return started.pid
+
+    def kill_node(self, session: int) -> None:
+        """A whole node at once."""
+        for pid in session_pids(session):
+            send(pid, signal.SIGKILL)
 
     def extra_arguments(self) -> list[str]:
         return ["--include-dashboard=false"]
 
     def pids(self, title: str = "") -> list[int]:
-        """The processes of this Ray whose command line holds ``title``. Only its own session is looked at."""
-        return [pid for pid in session_pids(self._session) if title in command_line(pid)]
+        """The processes of this Ray whose command line holds ``title``. Only its own sessions are looked at."""
+        sessions = [self._session, *self._others]
+        return [pid for each in sessions for pid in session_pids(each) if title in command_line(pid)]
 
     def the(self, title: str) -> int:
         """The one process of this Ray with that title."""
@@ -103,6 +120,12 @@ class Head:
                 lines = file.read_text(errors="replace").splitlines()
                 found += [f"{file.name}: {line}" for line in lines if word in line]
         return "\n".join(found[-limit:])
+
+
+def _checked(started: subprocess.Popen[bytes]) -> None:
+    said = started.communicate(timeout=120)[0].decode(errors="replace")
+    if started.returncode:
+        raise RuntimeError(f"ray start ended with {started.returncode}:\n{said}")
 
 
 def free_port() -> int:

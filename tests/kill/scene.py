@@ -23,6 +23,8 @@ from tests.kill import verdict
 from tests.kill.machine import Head, is_alive, send, until
 from tests.kill.witness import SQLITE
 
+ONE, TWO = "one node", "two nodes"
+on_one_node = pytest.mark.parametrize("nodes", [ONE], indirect=True)
 on_both = pytest.mark.parametrize("store", ["sqlite", "postgresql"], indirect=True)
 """For a test that is tried on both kinds of store each time; all others are tried on PostgreSQL with the long ones."""
 
@@ -121,8 +123,9 @@ class Driver:
 class Scene:
     """A folder with the store, the ledger, the tasks' module and the drivers' program. ``url``: a store elsewhere."""
 
-    def __init__(self, head: Head | None, url: str = "") -> None:
+    def __init__(self, head: Head | None, url: str = "", env: Mapping[str, str] | None = None) -> None:
         self.head = head
+        self.env = env or {}
         self.folder = Path(tempfile.mkdtemp(prefix="rwkill-", dir="/tmp"))
         for program in PROGRAMS.glob("*.py"):
             shutil.copy(program, self.folder)
@@ -151,7 +154,7 @@ class Scene:
         """A new driver, connected. By default to this scene's Ray; ``""``: to whichever raywf finds."""
         if address is None:
             address = self.head.address if self.head else ""
-        driver = Driver(self, address, env, program)
+        driver = Driver(self, address, {**self.env, **(env or {})}, program)
         self.drivers.append(driver)
         return driver.ready() if wait else driver
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.kill import verdict
 from tests.kill.machine import send, until
-from tests.kill.scene import Scene
+from tests.kill.scene import Scene, on_one_node
 
 pytestmark = [pytest.mark.kill, pytest.mark.cluster]
 MANY = 200
@@ -26,6 +26,7 @@ def test_a_successor_is_sent_the_functions_again(scene: Scene) -> None:
 
 
 @pytest.mark.long
+@on_one_node
 def test_without_their_driver_they_wait_for_the_next(scene: Scene) -> None:
     """With driver and actor gone nobody has the code: nothing fails, everything waits and says for what."""
     driver = scene.driver(program="script.py")

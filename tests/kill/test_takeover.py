@@ -8,7 +8,7 @@ import pytest
 
 from tests.kill import verdict
 from tests.kill.machine import send
-from tests.kill.scene import Scene
+from tests.kill.scene import Scene, on_one_node
 from tests.kill.witness import ask
 
 pytestmark = [pytest.mark.kill, pytest.mark.cluster]
@@ -21,6 +21,7 @@ def next_events(scene: Scene, after: float) -> list[float]:
     return [at for (at,) in found]
 
 
+@on_one_node
 def test_1000_executions_amid_15_s_tasks_go_on_within_seconds(scene: Scene, record_property: object) -> None:
     """The figure is printed; the bar of the benchmark is 4 s. Here only that it is no lease's length or worse."""
     driver = scene.driver()

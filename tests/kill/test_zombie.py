@@ -9,13 +9,14 @@ import pytest
 
 from tests.kill import verdict
 from tests.kill.machine import is_alive, send, until
-from tests.kill.scene import Scene
+from tests.kill.scene import Scene, on_one_node
 
 pytestmark = [pytest.mark.kill, pytest.mark.cluster]
 MANY = 300
 LINGER_S = 3.0
 
 
+@on_one_node
 def test_a_stopped_workflow_actor_is_replaced_and_cannot_write(scene: Scene) -> None:
     driver = scene.driver()
     driver.ask("submit", workflow="lingering", inputs=[[n, LINGER_S] for n in range(MANY)])

@@ -72,7 +72,8 @@ class Stage:
 
     def spawn(self, spec: ActorSpec) -> Actor:
         """A workflow actor in a process of its own; with several hosts they are spread."""
-        process = self.process("owner", self.hosts[spec.index % len(self.hosts)])
+        usual = self.hosts[spec.index % len(self.hosts)]
+        process = self.process("owner", next((host for host in self.hosts if host.name == spec.node), usual))
         self.owners[spec.index] = process
         if self.first_dies_at is not None:
             self.disk.die_at[process.name], self.first_dies_at = self.first_dies_at, None

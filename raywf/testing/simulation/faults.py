@@ -15,6 +15,7 @@ KINDS = (
     "kill", "kill-at-commit", "kill-at-step", "pause", "stall", "cut-store", "cut-hosts", "full-disk", "slow-disk",
     "lost-commit-replies", "lost-answers", "doubled-calls", "slow-network", "deaf", "clock-jump", "kill-all",
 )  # fmt: skip
+"""Those that are drawn. ``leave`` is added by hand: a host is drained, with so long until its end, and comes back then."""
 
 VICTIMS = ("owner", "owner", "owner", "supervisor", "client", "worker")
 

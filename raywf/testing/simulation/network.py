@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from raywf.runtime.balance import NodeRow
 from raywf.runtime.spec import ActorSpec
 from raywf.testing.simulation.loop import Process, World
 
@@ -43,6 +44,7 @@ class Network:
         self.lose = 0.0
         self.double = 0.0
         self.actors: dict[str, Actor] = {}
+        self.nodes: Callable[[], Sequence[NodeRow]] = lambda: ()
         self.chance = world.random("network")
 
     def delay(self) -> float:
@@ -211,6 +213,15 @@ class SimulatedRay:
 
     def end(self) -> None:
         self._caller.kill()
+
+    def nodes(self) -> Sequence[NodeRow]:
+        return self._network.nodes()
+
+    def drain(self, node: str, until: float) -> None:
+        raise NotImplementedError("no node is known here")
+
+    def request(self, bundles: Sequence[dict[str, float]]) -> None:
+        raise NotImplementedError("nobody waits for room here")
 
 
 class SupervisorHandle:

@@ -14,6 +14,7 @@ from typing import Any
 from raywf.definition.model import WorkflowDefinition
 from raywf.errors import LeaseLost, NotConnected, StoreUnavailable
 from raywf.journal import memory
+from raywf.runtime.balance import NodeRow
 from raywf.runtime.definitions import Definitions
 from raywf.testing.simulation import faults as going_wrong
 from raywf.testing.simulation import outside
@@ -22,7 +23,7 @@ from raywf.testing.simulation.catalogue import CASES
 from raywf.testing.simulation.client import Client
 from raywf.testing.simulation.faults import CALM_AFTER_S, Fault
 from raywf.testing.simulation.judge import Judge, Violation
-from raywf.testing.simulation.loop import Host, Process, World
+from raywf.testing.simulation.loop import EPOCH, Host, Process, World
 from raywf.testing.simulation.network import Network, Unreachable
 from raywf.testing.simulation.store import Disk
 
@@ -93,6 +94,9 @@ class _Run:
         self.judge.troubled_until = last
         self.client: Process | None = None
         self.is_done = False
+        self.leaving: dict[str, float] = {}
+        if any(fault.kind == "leave" for fault in scenario.faults):
+            self.network.nodes = self._nodes
         world.on_error = self._loop_error
 
     def go(self) -> Verdict:
@@ -197,6 +201,15 @@ class _Run:
             case _:
                 return None
 
+    def _nodes(self) -> list[NodeRow]:
+        """Each host is a node. One that leaves comes back."""
+        return [
+            NodeRow(host.name, host.name, host.name, 2.0, leaves_at=self.leaving.get(host.name)) for host in self.hosts
+        ]
+
+    def _stays(self, host: str) -> None:
+        self.leaving.pop(host, None)
+
     def _begin(self, fault: Fault) -> None:
         victim = self._victim(fault.whom)
         end = functools.partial(self.world.after, fault.lasts)
@@ -220,6 +233,9 @@ class _Run:
             case "deaf":
                 network.deaf = True
                 end(lambda: setattr(network, "deaf", False))
+            case "leave":
+                self.leaving[fault.whom] = EPOCH + self.world.now + fault.lasts
+                end(functools.partial(self._stays, fault.whom))
             case "cut-hosts":
                 network.cut.add(frozenset(("here", "there")))
                 end(network.cut.clear)

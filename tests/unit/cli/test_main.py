@@ -36,11 +36,13 @@ def options_of(command: str) -> set[str]:
 
 def test_the_commands_are_these() -> None:
     group: Any = typer.main.get_command(program.app)
-    assert sorted(group.commands) == sorted([*COMMANDS, "query", "stream", "update", "results", "schedule", "cache"])
+    assert sorted(group.commands) == sorted(
+        [*COMMANDS, "query", "stream", "update", "results", "schedule", "cache", "nodes", "drain"]
+    )
     assert [f"results {name}" for name in group.commands["results"].commands] == RESULTS
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, *RESULTS, "query", "stream", "update"])
+@pytest.mark.parametrize("command", [*COMMANDS, *RESULTS, "query", "stream", "update", "nodes", "drain"])
 def test_every_command_takes_store_and_namespace(command: str) -> None:
     assert {"--store", "--namespace"} <= options_of(command)
 

@@ -98,6 +98,12 @@ class World:
     def address(self) -> str:
         return "here"
 
+    def nodes(self) -> Sequence[Any]:
+        return ()
+
+    def drain(self, node: str, until: float) -> None:
+        raise AssertionError("no node is known here")
+
     def end(self) -> None:
         raise AssertionError("the supervisor left although somebody is looked after")
 

@@ -74,6 +74,12 @@ class House:
     def address(self) -> str:
         return "here"
 
+    def nodes(self) -> Sequence[Any]:
+        return ()
+
+    def drain(self, node: str, until: float) -> None:
+        raise AssertionError("no node is known here")
+
     def end(self) -> None:
         raise AssertionError("somebody is looked after")
 
