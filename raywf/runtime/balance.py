@@ -36,7 +36,7 @@ LEAVE_S = 10.0
 MARGIN_S = 5.0
 """How long before the end of a draining node the last shards are taken from it, whatever runs there."""
 ANSWER_S = 2.0
-MOVE_S = 60.0
+MOVE_S = 10.0
 LOOK_S = 2.0
 """How often the nodes are looked at."""
 MOVING_S = 0.25

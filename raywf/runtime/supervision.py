@@ -383,11 +383,17 @@ class Supervisor:
             try:
                 self.balancer.look()
                 for lane in self._lanes.values():
-                    if lane.members and not lane.lock.locked() and not await self._settled(lane):
+                    if not lane.members or lane.lock.locked() or self._is_doubted(lane):
+                        continue
+                    if not await self._settled(lane):
                         pause_s = MOVING_S
                 await self._ask_for_room()
             except Exception:
                 log.exception("the workflow actors could not be balanced; trying again")
+
+    def _is_doubted(self, lane: Lane) -> bool:
+        """Whether a member is silent: nothing is asked of it, and whoever waited for its answer would hold up its successor."""
+        return any(spec.owner in self._doubted for spec, _ in lane.members.values())
 
     async def _ask_for_room(self) -> None:
         """Have Ray's autoscaler know of all that waits. A Ray that ends with its program does not grow."""
@@ -397,7 +403,7 @@ class Supervisor:
             return
         demands = [backlog.Demand(*each) for said in await self.stats() for each in said.get("backlog", ())]
         request = backlog.decide(self._asked_for, backlog.wanted(demands, self._autoscale), self._clock.now())
-        if request.bundles != self._asked_for.bundles:
+        if request.bundles or self._asked_for.bundles:  # each time: another engine of this Ray may have asked for less
             self._actors.request(backlog.as_list(request))
         self._asked_for = request
 

@@ -184,7 +184,7 @@ def test_what_waits_is_a_request_to_the_autoscaler_and_is_withdrawn(
 
     with raywf.connect(cluster.address, store=f"sqlite:///{tmp_path}/raywf.db") as engine:
         handle = engine.submit(wide, list(range(30)))
-        until(asked, 20, "more is asked for")
-        assert all(each == {"CPU": 1.0} for each in asked()) and 1 <= len(asked()) <= 30
+        until(lambda: asked() and all(each == {"CPU": 1.0} for each in asked()), 40, "room for these is asked for")
+        assert 1 <= len(asked()) <= 30
         handle.result(timeout=120)
         until(lambda: not asked(), 60, "it is withdrawn")
