@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from raywf.actors.crew import RayReach
 from raywf.config import Settings
 from raywf.journal.factory import open_bell, open_blobs, open_journal, parse
 from raywf.journal.group_commit import GroupCommit
@@ -24,6 +25,7 @@ from raywf.runtime.collecting import inbox_of
 from raywf.runtime.data import Blobs, FileBlobs, blob_mark, blob_root
 from raywf.runtime.owner import Owner
 from raywf.runtime.parts import Parts
+from raywf.runtime.pooled import PoolDispatcher
 from raywf.runtime.ray import RayTransport
 from raywf.runtime.service import Service
 from raywf.runtime.watchdog import LoopWatchdog
@@ -66,17 +68,10 @@ class WorkflowActor(Service):
             spec.owner, spec.lane, socket.gethostname(), os.getpid(), spec.to_json(), now, now + settings.lease_s, False
         )
         owner = Owner(me, spec.namespace, parts)
-        owner.work.dispatcher = ChunkDispatcher(
-            owner.host,
-            RayTransport(),
-            spec.bundle,
-            code,
-            blobs,
-            root,
-            mark,
-            spec.owner,
-            (spec.name, spec.ray_namespace),
-        )
+        listener = spec.name, spec.ray_namespace
+        common = owner.host, RayTransport(), spec.bundle, code, blobs, root, mark, spec.owner, listener
+        owner.work.dispatcher = dispatcher = ChunkDispatcher(*common)
+        dispatcher.pooled = PoolDispatcher(*common).serve(RayReach(), spec.owner, spec.namespace, spec.ray_namespace)
         await self.take_up(owner, dead, _is_dead)
         self._watchdog = LoopWatchdog(loop, owner.host)
         self._watchdog.start()

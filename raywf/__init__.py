@@ -20,6 +20,8 @@ _HOME = {
     "Retry": "raywf.definition.options",
     "Cache": "raywf.definition.caching",
     "Limit": "raywf.definition.limits",
+    "Workers": "raywf.definition.workers",
+    "worker_state": "raywf.definition.warmth",
     "Rate": "raywf.definition.limits",
     "when": "raywf.definition.flow",
     "gather": "raywf.definition.flow",
@@ -65,6 +67,7 @@ _HOME = {
     "WorkerLost": "raywf.errors",
     "LoopLimit": "raywf.errors",
     "ResultTimeout": "raywf.errors",
+    "SetupFailed": "raywf.errors",
     "AttemptEnded": "raywf.errors",
     "BudgetExceeded": "raywf.errors",
     "RateLimited": "raywf.errors",
@@ -96,6 +99,8 @@ if TYPE_CHECKING:
     from raywf.definition.secrets import secret
     from raywf.definition.starts import Batch, Debounce, Singleton
     from raywf.definition.tasks import Task, task
+    from raywf.definition.warmth import worker_state
+    from raywf.definition.workers import Workers
     from raywf.definition.workflows import Workflow, workflow
     from raywf.errors import (
         AlreadyExists,
@@ -115,6 +120,7 @@ if TYPE_CHECKING:
         RateLimited,
         RaywfError,
         ResultTimeout,
+        SetupFailed,
         StoreUnavailable,
         TooFewAnswers,
         ValidationFailed,
@@ -172,6 +178,7 @@ __all__ = [
     "ResultAggregator",
     "ResultTimeout",
     "Retry",
+    "SetupFailed",
     "Singleton",
     "StoreUnavailable",
     "Task",
@@ -179,6 +186,7 @@ __all__ = [
     "ValidationFailed",
     "Webhook",
     "WorkerLost",
+    "Workers",
     "Workflow",
     "WorkflowCancelled",
     "WorkflowDefinition",
@@ -203,5 +211,6 @@ __all__ = [
     "wait_signal",
     "wait_update",
     "when",
+    "worker_state",
     "workflow",
 ]

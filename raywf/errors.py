@@ -28,6 +28,7 @@ __all__ = [
     "RateLimited",
     "RaywfError",
     "ResultTimeout",
+    "SetupFailed",
     "StoreUnavailable",
     "TooFewAnswers",
     "ValidationFailed",
@@ -121,6 +122,10 @@ class CodeMissing(RaywfError):
 
 class WorkerLost(RaywfError):
     """The process that ran the task died three times with it."""
+
+
+class SetupFailed(RaywfError):
+    """No worker of the task's pool becomes ready: its ``setup`` failed again and again."""
 
 
 class InDoubt(RaywfError):

@@ -1,4 +1,4 @@
-"""Spans and metrics. One span per execution, one per attempt, six metrics; nothing is paid for what nobody exports.
+"""Spans and metrics. One span per execution, one per attempt, eight metrics; nothing is paid for what nobody exports.
 
 Spans are exported when ``OTEL_EXPORTER_OTLP_ENDPOINT`` is set and the OTLP exporter is installed
 (``pip install opentelemetry-exporter-otlp-proto-http``), or when ``RAYWF_TRACE`` names ``console`` or a file that gets a
@@ -13,6 +13,8 @@ metric                          kind        attributes
 ``raywf.attempts.ended``        counter     workflow, outcome (completed, failed, cancelled)
 ``raywf.attempt.duration``      histogram   workflow; seconds
 ``raywf.commit.duration``       histogram   -; seconds
+``raywf.pool.workers``          gauge       pool, state (unplaced, loading, ready, busy)
+``raywf.pool.backlog``          gauge       pool; tasks that wait for a worker
 ==============================  ==========  =========================================================
 
 The trace context goes on after a crash: trace id and span id of an execution's own span are fixed when it is submitted,
@@ -21,6 +23,7 @@ whoever ends it. Where the caller is in a trace they are a W3C ``traceparent`` i
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import logging
@@ -28,7 +31,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from raywf.core.failures import Failure
@@ -96,6 +99,9 @@ class Telemetry:
         self.rows += rows
         self.commit_s += seconds
 
+    def pool_stands(self, pool: str, counts: Any) -> None:
+        """How the workers of a pool stand now."""
+
     def traceparent(self, live: Any) -> str | None:
         """The trace context that a child execution starts in."""
         return None
@@ -129,6 +135,14 @@ def telemetry(env: Mapping[str, str], attributes: Mapping[str, str]) -> Telemetr
     return Exported(trace, metrics, bool(otlp), attributes)
 
 
+def pool_metrics(env: Mapping[str, str], namespace: str, pool: str) -> Callable[[Any], None]:
+    """Where a crew reports how it stands (``core.crews.Counts``), as the environment asks for."""
+    if not (env.get("RAYWF_METRICS") or env.get("OTEL_EXPORTER_OTLP_ENDPOINT")):
+        return lambda counts: None
+    found = telemetry({**env, "RAYWF_TRACE": ""}, {"raywf.namespace": namespace, "raywf.pool": pool})
+    return functools.partial(found.pool_stands, pool)
+
+
 class Exported(Telemetry):
     """Telemetry through the OpenTelemetry SDK."""
 
@@ -142,6 +156,7 @@ class Exported(Telemetry):
         self._metering = self._meter(metrics, otlp, resource)
         self.spans = self._tracing is not None
         self.open_now = 0
+        self._stood: dict[tuple[str, ...], int] = {}
 
     def _tracer(self, target: str | None, otlp: bool, resource: Any) -> Any:
         from opentelemetry.sdk.trace import TracerProvider
@@ -177,6 +192,8 @@ class Exported(Telemetry):
             "attempts": meter.create_counter("raywf.attempts.ended"),
             "attempt_s": meter.create_histogram("raywf.attempt.duration", unit="s"),
             "commit_s": meter.create_histogram("raywf.commit.duration", unit="s"),
+            "workers": meter.create_up_down_counter("raywf.pool.workers"),
+            "backlog": meter.create_up_down_counter("raywf.pool.backlog"),
         }
 
     def execution_started(self, live: Any) -> None:
@@ -222,6 +239,21 @@ class Exported(Telemetry):
         super().committed(rows, seconds)
         if self._metering:
             self._metering["commit_s"].record(seconds)
+
+    def pool_stands(self, pool: str, counts: Any) -> None:
+        if not self._metering:
+            return
+        states = {"unplaced": counts.asked, "loading": counts.loading, "ready": counts.ready, "busy": counts.busy}
+        for state, now in states.items():
+            self._moved("workers", {"pool": pool, "state": state}, now)
+        self._moved("backlog", {"pool": pool}, counts.waiting)
+
+    def _moved(self, metric: str, attributes: dict[str, str], now: int) -> None:
+        """Have an up-down counter stand at ``now``."""
+        key = (metric, *attributes.values())
+        if now != self._stood.get(key, 0):
+            self._metering[metric].add(now - self._stood.get(key, 0), attributes)
+            self._stood[key] = now
 
     def traceparent(self, live: Any) -> str | None:
         trace = trace_id_of(traceparent_of(live.row))

@@ -45,7 +45,14 @@ def examine(place: Place, env: Mapping[str, str] | None = None) -> list[Check]:
     """All checks. Starts nothing; beside the store it writes a file of 4 KB for a moment, to time the disk."""
     env = os.environ if env is None else env
     checks = [check_python(sys.version_info[:2]), check_ray(version_of("ray")), *check_store(place)]
-    return [*checks, check_engine(place), check_up(), check_shared_memory(), *check_environment(env)]
+    return [
+        *checks,
+        check_engine(place),
+        *check_waiting(place),
+        check_up(),
+        check_shared_memory(),
+        *check_environment(env),
+    ]
 
 
 def check_python(version: tuple[int, int]) -> Check:
@@ -136,6 +143,37 @@ def check_engine(place: Place) -> Check:
         return Check("engine", "ok", "none holds the store now: the next `raywf run` or connect() starts one")
     more = f" and {len(held) - 1} more workflow actors" if len(held) > 1 else ""
     return Check("engine", "ok", f"{held[0]}{more}, since {held[0].since.isoformat(timespec='seconds')}")
+
+
+def check_waiting(place: Place) -> Iterator[Check]:
+    """What executions wait for that this cluster may never have. Of a store that is out of reach another line has told."""
+    try:
+        waiting = asyncio.run(_waiting(place))
+    except RaywfError:
+        return
+    for text, count in sorted(waiting.items()):
+        noun = "execution waits" if count == 1 else "executions wait"
+        yield Check(
+            "waiting",
+            "warn",
+            f"{count} {noun} for {text}",
+            "give the cluster such a node, or ask for less: `raywf workers`",
+        )
+
+
+async def _waiting(place: Place) -> dict[str, int]:
+    """How many wait for a worker or a Ray task that has no place, by what they say."""
+    inbox = open_inbox(place.store)
+    try:
+        rows = await inbox.executions(place.namespace, status="waiting", limit=1000)
+    finally:
+        await inbox.close()
+    found: dict[str, int] = {}
+    for row in rows:
+        kind, _, text = (row.waiting_for or "").partition(": ")
+        if kind in ("resources", "pool") and "no node" in text:
+            found[text] = found.get(text, 0) + 1
+    return found
 
 
 def check_up() -> Check:

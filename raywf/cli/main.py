@@ -56,6 +56,7 @@ _PANELS = {
         events.triggers,
         deploy.deploy,
     ),
+    "Look (asks the engine that runs)": (flow.workers,),
     "Move (no engine, no Ray)": (move.export, move.import_, move.archive),
     "Cluster": (cluster.nodes, cluster.drain),
     "This machine": (machine.up, machine.down, machine.doctor, machine.version),

@@ -31,6 +31,7 @@ from raywf.client.streams import StreamItem
 from raywf.client.versions import Deployment, Version
 from raywf.client.webhooks import Webhook
 from raywf.client.why import Explanation
+from raywf.client.workers import PoolStatus
 from raywf.config import shown
 from raywf.definition.limits import Rate
 from raywf.definition.model import WorkflowDefinition
@@ -397,6 +398,10 @@ class WorkflowEngine:
         """Forget kept results: of a task, of a key, or all; returns how many. Executions keep what they have. Raises
         ``InvalidInput``."""
         return self._loop.call(self._async.clear_cache(task, key=key))
+
+    def workers(self) -> builtins.list[PoolStatus]:
+        """Every pool that runs now, in all projects of this namespace, with its workers."""
+        return self._loop.call(self._async.workers())
 
     def history_table(
         self,

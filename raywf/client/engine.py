@@ -35,6 +35,7 @@ from raywf.client.rerunning import RerunsOfEngine
 from raywf.client.results import Results
 from raywf.client.schedules import SchedulesOfEngine
 from raywf.client.why import Explanation, cluster_facts, explain
+from raywf.client.workers import WorkersOfEngine
 from raywf.config import Settings, actor_count, shown
 from raywf.core.collecting import StartRule
 from raywf.core.ids import check_execution_id, new_execution_id, shard_of
@@ -67,6 +68,7 @@ class AsyncWorkflowEngine(
     BulkOfEngine,
     VersionsOfEngine,
     NodesOfEngine,
+    WorkersOfEngine,
 ):
     """An engine on a Ray. Made by ``connect_async``; belongs to the event loop it was opened on."""
 
@@ -522,6 +524,7 @@ class AsyncWorkflowEngine(
         if hash_ in self._prepared:
             return
         workflow.check()
+        self._check_pools(workflow.definition)
         self._definitions.add_model(workflow.definition)
         for key, blob in by_value_blobs(workflow):
             if key not in self._sent:

@@ -25,8 +25,8 @@ DEEPEST = 10
 
 
 class WaitReason(BaseModel):
-    """One thing that has to happen. ``kind``: signal, approval, timer, retry, child, task, code, resources, limit, cache, paused,
-    closing, engine, store or more. ``who`` has to act, ``until`` is when time itself moves it. A child's own reasons
+    """One thing that has to happen. ``kind``: signal, approval, timer, retry, child, task, code, resources, limit, cache, pool,
+    paused, closing, engine, store or more. ``who`` has to act, ``until`` is when time itself moves it. A child's own reasons
     have ``execution`` set to its id."""
 
     model_config = ConfigDict(frozen=True)
@@ -124,7 +124,7 @@ async def _reasons(
     return found
 
 
-_NOTES = ("code", "resources", "limit", "cache", "paused")
+_NOTES = ("code", "resources", "limit", "cache", "pool", "paused")
 """What an owner notes of an execution that its history does not say: ``kind: words``."""
 
 
@@ -148,7 +148,7 @@ def _holders_of_room(execution: str, slots: Sequence[Slot]) -> str:
 
 
 def _unplaceable(row: ExecutionRow, state: ExecutionState, nodes: Sequence[dict[str, float]]) -> list[WaitReason]:
-    if (row.waiting_for or "").startswith("resources: "):
+    if (row.waiting_for or "").startswith(("resources: ", "pool: ")):
         return []  # its owner has said so already
     found = []
     for node, task in zip(state.plan.nodes, state.tasks, strict=True):

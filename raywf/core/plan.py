@@ -11,6 +11,7 @@ from enum import StrEnum
 from raywf.core.admission import Rule
 from raywf.core.bindings import Binding
 from raywf.core.caching import CachePolicy
+from raywf.core.crews import CrewRule
 from raywf.core.effects import StartAttempt
 from raywf.core.retry import NO_RETRY, RetryPolicy
 
@@ -50,6 +51,18 @@ class LimitUse:
     fair: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PoolUse:
+    """The pool of workers that a task runs in: its name, how many there may be, what each asks of Ray (under Ray's own
+    names), and the functions that make a worker ready and take it down."""
+
+    name: str
+    rule: CrewRule
+    demand: tuple[tuple[str, float], ...] = ()
+    setup: FunctionRef | None = None
+    teardown: FunctionRef | None = None
+
+
 CLEANUP_S = 10.0
 """How long an async attempt that is asked to end may clean up, where its task does not say."""
 
@@ -71,6 +84,7 @@ class TaskOptions:
     heartbeat_timeout: float | None = None
     cleanup_timeout: float = CLEANUP_S
     cache: CachePolicy | None = None
+    pool: PoolUse | None = None
     asks: bool = field(init=False, repr=False, compare=False)
     """Whether an attempt must ask somebody before it begins: one look, for the many that need not."""
 

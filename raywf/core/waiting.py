@@ -23,7 +23,7 @@ MANY = 5
 class Reason:
     """One thing that an execution waits for.
 
-    ``kind``: ``signal, update, approval, timer, retry, child, task, code, resources, limit, cache, paused, doubt, closing,
+    ``kind``: ``signal, update, approval, timer, retry, child, task, code, resources, limit, cache, pool, paused, doubt, closing,
     engine`` or ``more``.
     ``who`` is the name that has to act (a signal's name, a child's id); ``until`` the instant at which time itself
     moves it (epoch seconds). ``text`` says it in words.
@@ -123,7 +123,9 @@ def _wait(where: str, task: TaskState) -> Reason:
 def _running(node: Node, where: str, task: TaskState) -> str:
     begun = task.status is TaskStatus.RUNNING
     alone = ", alone in a process because earlier attempts died with theirs" if task.lost >= 2 else ""
-    if node.options.runs_on == "ray":
+    if node.options.pool is not None:
+        place = f"in a worker of pool {node.options.pool.name}"
+    elif node.options.runs_on == "ray":
         place = f"as a Ray task that asks for {asked(node)}"
     else:
         place = "in its workflow actor"
@@ -137,12 +139,14 @@ def asked(node: Node) -> str:
 
 
 def demand(node: Node) -> dict[str, float]:
-    """The resources that a Ray task asks for, under Ray's own names."""
+    """The resources that a Ray task, or a worker of its pool, asks for, under Ray's own names."""
     return needs_of(node.options)
 
 
 def needs_of(options: TaskOptions) -> dict[str, float]:
     """The same, of its options."""
+    if options.pool is not None:
+        return dict(options.pool.demand) or {"CPU": 0.0}
     wanted = {"CPU": 1.0 if options.num_cpus is None else options.num_cpus}
     if options.num_gpus is not None:
         wanted["GPU"] = options.num_gpus

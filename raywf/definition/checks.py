@@ -18,6 +18,7 @@ from raywf.definition.panels import ASKED, check_order, panel_of
 from raywf.definition.starts import check_start
 from raywf.definition.triggers import check_triggers
 from raywf.definition.updates import check_update
+from raywf.definition.workers import check_pools
 from raywf.errors import DefinitionError
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def check(definition: WorkflowDefinition) -> None:
     _check_start(definition)
     for at, task in enumerate(definition.tasks):
         _check_kind(task, ("tasks", at))
+    check_pools(definition.tasks)
     graph = Graph(definition)
     graph.check_sides()
     graph.check_order()

@@ -8,6 +8,7 @@ from typing import Any
 from raywf.core.plan import FunctionRef, TaskOptions
 from raywf.definition.functions import check_arity, function_ref, plain
 from raywf.definition.names import FUNCTION
+from raywf.definition.workers import pool_data
 from raywf.errors import DefinitionError
 
 _FIELDS = ("function", "source_hash", "by_value", "options")
@@ -56,8 +57,10 @@ def compensation_data(value: Any, know: Callable[[Callable[..., Any], FunctionRe
     data: dict[str, Any] = {"function": know(function, ref), "source_hash": ref.source_hash}
     if ref.by_value:
         data["by_value"] = True
-    options = getattr(value, "options", None)
-    return {**data, "options": dict(options)} if options else data
+    options = dict(getattr(value, "options", None) or {})
+    if "pool" in options:
+        options["pool"] = pool_data(options["pool"], know)
+    return {**data, "options": options} if options else data
 
 
 def compensation_ref(options: Mapping[str, Any]) -> FunctionRef | None:

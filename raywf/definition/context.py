@@ -38,6 +38,8 @@ class TaskContext:
     pass_on: Callable[[Any, int | None], None] = field(default=_nobody_follows, repr=False, compare=False)
     last_progress: Any = None
     emitted: int = 0
+    warm: Any = field(default=None, repr=False, compare=False)
+    """The state of the worker, in a task that runs in a pool (``warmth.Warmth``)."""
 
     @property
     def scheduled_at(self) -> datetime | None:
@@ -72,12 +74,18 @@ enter: Callable[[Callable[[], TaskContext]], object] = _context.set
 built when it is first asked for."""
 
 
-def current() -> TaskContext:
-    """The context of the task that runs here. Raises ``RaywfError`` outside of a task."""
+def current_or_none() -> TaskContext | None:
+    """The context of the task that runs here; None outside of a task."""
     context = _context.get()
     if context is not None and not isinstance(context, TaskContext):
         context = context()
         _context.set(context)
+    return context
+
+
+def current() -> TaskContext:
+    """The context of the task that runs here. Raises ``RaywfError`` outside of a task."""
+    context = current_or_none()
     if context is None:
         raise RaywfError(
             "raywf.current() was called outside of a task: it is known only while an engine runs one. "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, TypeAlias
@@ -15,6 +15,7 @@ from raywf.definition.compensation import check_compensate
 from raywf.definition.fallback import check_fallback
 from raywf.definition.limits import limits_data, uses
 from raywf.definition.lines import did_you_mean
+from raywf.definition.workers import check_pool, pool_use
 from raywf.errors import DefinitionError, InvalidInput
 
 NonRetryable: TypeAlias = "tuple[type[BaseException] | str, ...] | type[BaseException] | str"
@@ -22,7 +23,7 @@ NonRetryable: TypeAlias = "tuple[type[BaseException] | str, ...] | type[BaseExce
 RESOURCE_OPTIONS: Final = ("num_cpus", "num_gpus", "memory", "resources")
 OPTIONS: Final = (
     "retry", "timeout", "heartbeat_timeout", "cleanup_timeout", "runs_on", *RESOURCE_OPTIONS, "effect", "in_doubt",
-    "compensate", "fallback", "limits", "cache",
+    "compensate", "fallback", "limits", "cache", "pool",
 )  # fmt: skip
 _PLACES = ("actor", "ray")
 _EFFECTS = ("at_least_once", "at_most_once")
@@ -173,6 +174,8 @@ def to_data(who: str, given: Mapping[str, Any]) -> dict[str, Any]:
         else:
             check_cacheable(who, data)
     resources = [name for name in RESOURCE_OPTIONS if name in data]
+    if "pool" in data:
+        _check_pooled(who, data, resources)
     if resources and data.setdefault("runs_on", "ray") != "ray":
         raise DefinitionError(
             f"{who}: {resources[0]} is a resource of a Ray task, but runs_on={data['runs_on']!r} was given. "
@@ -189,6 +192,19 @@ def to_data(who: str, given: Mapping[str, Any]) -> dict[str, Any]:
             "only concerns effect='at_most_once': give both, or leave it out."
         )
     return data
+
+
+def _check_pooled(who: str, data: dict[str, Any], resources: Sequence[str]) -> None:
+    name = data["pool"]["name"]
+    if resources:
+        raise DefinitionError(
+            f"{who}: {resources[0]} is given, and so is pool={name!r}: a worker of the pool has its resources from its start, so "
+            f"write raywf.Workers({name!r}, {resources[0]}=…)"
+        )
+    if data.setdefault("runs_on", "ray") != "ray":
+        raise DefinitionError(
+            f"{who}: runs_on={data['runs_on']!r} is given, and so is pool={name!r}: it runs in the pool's workers. Leave one out"
+        )
 
 
 def _choice(what: str, value: object, known: tuple[str, ...]) -> str:
@@ -246,6 +262,7 @@ _CHECKS: dict[str, Any] = {
     "fallback": check_fallback,
     "limits": limits_data,
     "cache": cache_data,
+    "pool": check_pool,
 }
 
 
@@ -269,4 +286,5 @@ def from_data(data: Mapping[str, Any]) -> TaskOptions:
         heartbeat_timeout=data.get("heartbeat_timeout"),
         cleanup_timeout=data.get("cleanup_timeout", CLEANUP_S),
         cache=policy_from(data["cache"]) if "cache" in data else None,
+        pool=pool_use(data.get("pool")),
     )

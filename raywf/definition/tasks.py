@@ -21,6 +21,7 @@ from raywf.definition.names import ID, MAX_WIDTH
 from raywf.definition.options import Retry, to_data
 from raywf.definition.references import Expression, describe
 from raywf.definition.tracing import Trace, active, check_id, required
+from raywf.definition.workers import Workers, pool_data
 from raywf.errors import DefinitionError
 
 Limits: TypeAlias = "Limit | Sequence[Limit]"
@@ -164,13 +165,14 @@ class Task(Callee[P, R]):
         fallback: Callable[..., Any] | None = None,
         limits: Limits | None = None,
         cache: Cache | bool | None = None,
+        pool: Workers | None = None,
         **unknown: Any,
     ) -> Task[P, R]:
         """The same task with other options for the calls made through it. ``after`` gives order without data."""
         given = {
             "retry": retry, "timeout": timeout, "runs_on": runs_on, "num_cpus": num_cpus, "num_gpus": num_gpus,
             "memory": memory, "resources": resources, "effect": effect, "in_doubt": in_doubt, "compensate": compensate,
-            "fallback": fallback, "limits": limits, "cache": cache,
+            "fallback": fallback, "limits": limits, "cache": cache, "pool": pool,
             "heartbeat_timeout": heartbeat_timeout, "cleanup_timeout": cleanup_timeout, **unknown,
         }  # fmt: skip
         who = f"task {self.name!r}"
@@ -201,6 +203,8 @@ class Task(Callee[P, R]):
                 options["compensate"] = compensation_data(options["compensate"], trace.know)
             if "fallback" in options:
                 options["fallback"] = fallback_data(options["fallback"], trace.know)
+            if "pool" in options:
+                options["pool"] = pool_data(options["pool"], trace.know)
         return data
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
@@ -292,6 +296,7 @@ def task(
     fallback: Callable[..., Any] | None = None,
     limits: Limits | None = None,
     cache: Cache | bool | None = None,
+    pool: Workers | None = None,
 ) -> TaskDecorator: ...
 def task(function: Any = None, /, *, name: str | None = None, id: str | None = None, **options: Any) -> Any:
     """Mark a function, sync or async, as something that workflows can run as a task.
@@ -299,7 +304,8 @@ def task(function: Any = None, /, *, name: str | None = None, id: str | None = N
     ``timeout`` is in seconds and per attempt; ``heartbeat_timeout`` how long an attempt may be silent, ``cleanup_timeout``
     how long an async one that is asked to end may clean up (10 s where it is not given). ``cache``: keep results by content
     and reuse them (``raywf.Cache``). Any of ``num_cpus, num_gpus,
-    memory, resources`` implies ``runs_on="ray"``. Raises ``DefinitionError`` for options that make no sense.
+    memory, resources`` implies ``runs_on="ray"``; with a ``pool`` the task runs in its workers. Raises ``DefinitionError`` for
+    options that make no sense.
     """
     if function is None:
         return functools.partial(_make, name=name, id=id, options=options)

@@ -18,6 +18,7 @@ from raywf.definition.starts import Start, start_data
 from raywf.definition.tasks import Callee, Limits, Task, by_name, several
 from raywf.definition.tracing import Trace, active, check_id, required
 from raywf.definition.triggers import check_triggers
+from raywf.definition.workers import pool_refs
 from raywf.errors import CodeMissing, DefinitionError
 
 if TYPE_CHECKING:
@@ -240,7 +241,10 @@ def function_refs(definition: WorkflowDefinition) -> list[FunctionRef]:
         for task in each.tasks:
             if task.function is not None:
                 found[FunctionRef(task.function, task.source_hash, task.by_value)] = None
-            for other in (compensation_ref(task.options), fallback_ref(task.options)):
+            undo = task.options.get("compensate")
+            undo = undo.get("options", {}) if isinstance(undo, dict) else {}
+            pooled = (ref for options in (task.options, undo) for _, ref in pool_refs(options))
+            for other in (compensation_ref(task.options), fallback_ref(task.options), *pooled):
                 if other is not None:
                     found[other] = None
     return list(found)
@@ -264,6 +268,8 @@ def check_functions(definition: WorkflowDefinition) -> None:
                 other = fallback_ref(task.options)
                 if other is not None:
                     check_arity(f"{who}: fallback", resolve_function(other), positional, task.kwargs)
+                for name, ref in pool_refs(task.options):
+                    check_arity(f"{who}: pool: {name}", resolve_function(ref), () if name == "setup" else (None,), {})
             elif task.workflow is not None:
                 check_arity(who, _stand_in(task.workflow), positional, task.kwargs)
 

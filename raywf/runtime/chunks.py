@@ -79,9 +79,10 @@ class WorkerDied(Exception):
 class _Kind:
     """Tasks that may travel together: one function, one set of options."""
 
-    __slots__ = ("flying", "function", "options", "pace", "queue", "waiting")
+    __slots__ = ("flying", "function", "isolated", "options", "pace", "queue", "waiting")
 
-    def __init__(self, function: FunctionRef, options: TaskOptions) -> None:
+    def __init__(self, function: FunctionRef, options: TaskOptions, isolated: bool) -> None:
+        self.isolated = isolated
         self.function = function
         self.options = options
         self.queue: list[tuple[int, int, RemoteCall]] = []
@@ -96,7 +97,7 @@ def is_demanding(options: TaskOptions) -> bool:
 
 
 class _Flight:
-    __slots__ = ("calls", "kind", "number", "ref", "sent_at", "settled")
+    __slots__ = ("calls", "kind", "number", "ref", "sent_at", "settled", "slot")
 
     def __init__(self, kind: _Kind, calls: list[RemoteCall], number: int, sent_at: float) -> None:
         self.kind = kind
@@ -105,10 +106,14 @@ class _Flight:
         self.number = number
         self.ref: Any = None
         self.settled = False
+        self.slot: Any = None
 
 
 class ChunkDispatcher:
-    """``work.Dispatcher`` over a ``Transport``. Everything runs on the loop."""
+    """``work.Dispatcher`` over a ``Transport``. Everything runs on the loop. ``pooled`` is the one of tasks that run in pools."""
+
+    first_number = 1
+    pooled: ChunkDispatcher | None = None
 
     def __init__(
         self,
@@ -136,13 +141,19 @@ class ChunkDispatcher:
         self._kinds: dict[tuple[FunctionRef, TaskOptions, bool], _Kind] = {}
         self._kind_of: dict[tuple[int, bool], tuple[Node, _Kind]] = {}
         self._order = itertools.count()
-        self._numbers = itertools.count(1)
+        self._numbers = itertools.count(self.first_number)
         self._sent: dict[int, Any] = {}
         self._hot: OrderedDict[str, Any] = OrderedDict()
         self._pumping = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     def submit(self, call: RemoteCall) -> None:
+        if call.pool is not None and self.pooled is not None:
+            self.pooled.submit(call)
+        else:
+            self._enqueue(call)
+
+    def _enqueue(self, call: RemoteCall) -> None:
         kind = self._kind(call)
         heapq.heappush(kind.queue, (-call.live.row.priority, next(self._order), call))
         kind.waiting.add(call)
@@ -156,7 +167,7 @@ class ChunkDispatcher:
         key = (call.function, call.node.options, call.isolated)
         kind = self._kinds.get(key)
         if kind is None:
-            kind = self._kinds[key] = _Kind(call.function, call.node.options)
+            kind = self._kinds[key] = _Kind(call.function, call.node.options, call.isolated)
         if len(self._kind_of) >= _REMEMBERED:
             self._kind_of.clear()
         self._kind_of[id(call.node), call.isolated] = call.node, kind
@@ -202,19 +213,23 @@ class ChunkDispatcher:
                     break
         return calls
 
-    def _send_or_fail(self, kind: _Kind, calls: list[RemoteCall]) -> None:
-        """What cannot be sent (a large argument is gone, Ray refuses the options) fails: nobody else would end it."""
+    def _send_or_fail(self, kind: _Kind, calls: list[RemoteCall], slot: Any = None) -> bool:
+        """What cannot be sent (a large argument is gone, Ray refuses the options) fails: nobody else would end it. Returns
+        whether it was sent."""
         try:
-            self._send(kind, calls)
+            self._send(kind, calls, slot)
         except Exception as error:
             for call in calls:
                 failure = failure_of(error, call.attempt, kind.options.retry.non_retryable)
                 self._loop.call_soon(
                     self.host.ended, call.live, call.node.index, call.item, call.attempt, failure, call.at
                 )
+            return False
+        return True
 
-    def _send(self, kind: _Kind, calls: list[RemoteCall]) -> None:
+    def _send(self, kind: _Kind, calls: list[RemoteCall], slot: Any) -> None:
         flight = _Flight(kind, calls, next(self._numbers), self.host.clock.monotonic())
+        flight.slot = slot
         hot = self._hot_values(calls)
         chunk = Chunk(
             bundle=self.bundle,
@@ -232,9 +247,10 @@ class ChunkDispatcher:
             listener=self.listener,
             number=flight.number,
             is_heard=kind.options.heartbeat_timeout is not None,
+            cleanup=kind.options.cleanup_timeout,
         )
         self._flights[flight.number] = flight
-        flight.ref = self.transport.send(chunk, self._sent_by_value(kind.function), list(hot.values()), kind.options)
+        flight.ref = self._depart(flight, chunk, self._sent_by_value(kind.function), list(hot.values()))
         brief_until = flight.sent_at + brief_s(kind.pace, len(calls))
         for call in calls:
             call.begun, call.brief_until = True, brief_until
@@ -245,6 +261,13 @@ class ChunkDispatcher:
         task = self._loop.create_task(self._land(flight))
         self._tasks.add(task)
         task.add_done_callback(self._landed)
+
+    def _depart(self, flight: _Flight, chunk: Chunk, sent: Any, hot: list[Any]) -> Any:
+        return self.transport.send(chunk, sent, hot, flight.kind.options)
+
+    async def _arrive(self, flight: _Flight) -> tuple[float, list[Any]]:
+        """What the call gave. Raises ``WorkerDied``."""
+        return await self.transport.result(flight.ref)
 
     def _look_for_place(self, flight: _Flight) -> None:
         """Ray keeps a task that no node can take, and says nothing. We do, for as long as it is so."""
@@ -293,7 +316,7 @@ class ChunkDispatcher:
     async def _land(self, flight: _Flight) -> None:
         kind = flight.kind
         try:
-            seconds, outcomes = await self.transport.result(flight.ref)
+            seconds, outcomes = await self._arrive(flight)
         except WorkerDied as died:
             await self._crashed(flight, str(died))
         except Exception as error:  # whatever Ray comes up with: no attempt is left without an end
@@ -353,6 +376,8 @@ class ChunkDispatcher:
 
     def hear(self, number: int, index: int, progress: bytes | None, first: int, items: list[bytes]) -> bool:
         """What the ``index``-th task of a chunk says while it runs. False: it counts no more."""
+        if self.pooled is not None and number >= self.pooled.first_number:
+            return self.pooled.hear(number, index, progress, first, items)
         flight = self._flights.get(number)
         if flight is None or flight.calls[index].state is not flight:
             return False
@@ -367,8 +392,10 @@ class ChunkDispatcher:
         if left:
             progress, first, items = left[0]
             self._hear(call, None if progress is None else progress.encode(), first, [item.encode() for item in items])
-        result: bytes | Failure
-        if kind == "ok":
+        result: bytes | Failure | None
+        if kind == "cancelled":
+            result = None
+        elif kind == "ok":
             try:
                 result = spill(what.encode(), self.blobs)
             except Exception as error:  # those that came in the same call still have their ends to be told
@@ -379,6 +406,9 @@ class ChunkDispatcher:
 
     def cancel(self, call: RemoteCall) -> None:
         """A queued call is dropped. One that flies alone is stopped by force; one among others ends with them."""
+        if call.pool is not None and self.pooled is not None:
+            self.pooled.cancel(call)
+            return
         kind = self._kinds.get((call.function, call.node.options, call.isolated))
         if kind is not None and call in kind.waiting:
             kind.waiting.discard(call)
@@ -386,4 +416,12 @@ class ChunkDispatcher:
             return
         flight, call.state = call.state, None
         if flight is not None and len(flight.calls) == 1:
-            self.transport.cancel(flight.ref)
+            self._stop(flight)
+
+    def _stop(self, flight: _Flight) -> None:
+        self.transport.cancel(flight.ref)
+
+    async def close(self) -> None:
+        """Use nothing any more that others could use."""
+        if self.pooled is not None:
+            await self.pooled.close()

@@ -68,6 +68,10 @@ class Code:
             found = self._functions[key] = Function(ref.path, self._find(ref, key))
         return found
 
+    def callable(self, ref: FunctionRef) -> Callable[..., Any]:
+        """The plain function behind a reference, for whoever calls it outside of a task. Raises ``CodeMissing``."""
+        return self._find(ref, (ref.path, ref.source_hash if ref.by_value else ""))
+
     def _find(self, ref: FunctionRef, key: tuple[str, str]) -> Callable[..., Any]:
         if not ref.by_value:
             return resolve_function(ref)

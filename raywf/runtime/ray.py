@@ -221,6 +221,31 @@ def spawn(
     return ray.remote(cls).options(**options).remote(*args)
 
 
+def spawn_worker(cls: type, args: tuple[Any, ...], demand: Mapping[str, float]) -> Any:
+    """Start an actor with resources of its own, as a child of this one: Ray ends it when this one ends, however that is. It
+    waits for a place for as long as there is none."""
+    own = {name: amount for name, amount in demand.items() if name not in ("CPU", "GPU", "memory")}
+    options: dict[str, Any] = {
+        "num_cpus": demand.get("CPU", 0.0),
+        "max_restarts": 0,
+        "max_task_retries": 0,
+        "max_concurrency": 1000,
+        "enable_task_events": False,
+    }
+    if demand.get("GPU"):
+        options["num_gpus"] = demand["GPU"]
+    if demand.get("memory"):
+        options["memory"] = demand["memory"]
+    if own:
+        options["resources"] = own
+    return ray.remote(cls).options(**options).remote(*args)
+
+
+def here() -> tuple[int, str]:
+    """This process and the node it is on."""
+    return os.getpid(), this_node()
+
+
 def kill(actor: Any) -> None:
     ray.kill(actor, no_restart=True)
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from raywf.definition.functions import function_ref, plain
 from raywf.definition.tasks import Task
 from raywf.definition.values import class_path
+from raywf.definition.workers import pool_functions
 from raywf.definition.workflows import Workflow
 from raywf.errors import DefinitionError
 
@@ -38,8 +39,10 @@ def _of_main() -> dict[Key, Callable[..., Any]]:
     for value in list(vars(main).values()) if main is not None else ():
         if isinstance(value, Task) and value.ref.by_value:
             found[(value.ref.path, value.ref.source_hash)] = value.function
-        for option in ("compensate", "fallback"):
-            other = value.options.get(option) if isinstance(value, Task) else None
+        if not isinstance(value, Task):
+            continue
+        beside = [value.options.get(option) for option in ("compensate", "fallback")]
+        for other in (*beside, *(each for _, each in pool_functions(value.options))):
             if other is not None and not isinstance(other, Mapping):
                 ref = function_ref(plain(other))
                 if ref.by_value:

@@ -80,8 +80,15 @@ class Service:
 
     async def _leave(self) -> None:
         assert self._owner is not None
-        await self._owner.park()
+        await self._park(self._owner)
         self.end_process()
+
+    async def _park(self, owner: Owner) -> int:
+        """Stop in good order, and leave the pools of workers that it used. Returns how many executions stay open."""
+        parked = await owner.park()
+        if owner.work.dispatcher is not None:
+            await owner.work.dispatcher.close()
+        return parked
 
     def end_process(self) -> None:
         """Go at once; whoever watches the process starts a successor."""
@@ -147,7 +154,7 @@ class Service:
         open."""
         owner, self._leaving = self.owner, True
         await owner.drain(grace_s)
-        parked = await owner.park()
+        parked = await self._park(owner)
         owner.parts.telemetry.close()
         return parked
 
@@ -164,7 +171,7 @@ class Service:
             idle_for = 0 if busy or await owner.sleepers.are_there() else idle_for + 1
             if idle_for >= patience and not owner.gone.is_set():
                 self._leaving = True
-                await owner.park()
+                await self._park(owner)
                 return FINISHED
         return "parked" if self._leaving else "fenced"
 

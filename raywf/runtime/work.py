@@ -14,11 +14,12 @@ from raywf.core.backlog import Demand
 from raywf.core.effects import StartAttempt
 from raywf.core.failures import Failure
 from raywf.core.owed import task_at
-from raywf.core.plan import CLEANUP_S, FunctionRef, Node
+from raywf.core.plan import CLEANUP_S, FunctionRef, Node, PoolUse
 from raywf.core.state import NO_NOTES, Notes, key_of, passes_of
 from raywf.definition import values
 from raywf.definition.context import TaskContext, enter
 from raywf.definition.continuation import Continuation
+from raywf.definition.warmth import Warmth
 from raywf.errors import CodeMissing
 from raywf.runtime.attempts import Attempt, CoroutineRunners
 from raywf.runtime.code import Code, Function
@@ -28,6 +29,7 @@ from raywf.runtime.gate import Gate
 from raywf.runtime.host import Host
 from raywf.runtime.live import Live, address
 from raywf.runtime.voices import Mouth
+from raywf.runtime.warming import LocalPools
 
 if TYPE_CHECKING:
     from raywf.runtime.recalling import Recall
@@ -56,6 +58,7 @@ class RemoteCall:
         "live",
         "node",
         "notes",
+        "pool",
         "queued_at",
         "state",
         "unbegun",
@@ -77,6 +80,7 @@ class RemoteCall:
         self.brief_until = 0.0  # monotonic: until then the call it travels in takes no longer than its like
         self.queued_at = 0.0
         self.state: Any = None
+        self.pool: PoolUse | None = None
         self.unbegun = 0  # calls that died before they began anything
 
 
@@ -89,6 +93,8 @@ class Dispatcher(Protocol):
     def backlog(self) -> list[Demand]:
         """What waits and what runs, by kind."""
         ...
+
+    async def close(self) -> None: ...
 
 
 class ThreadPool(Protocol):
@@ -126,6 +132,12 @@ class Recalling(Missing):
         self.key = key
 
 
+class Warming(Missing):
+    """An attempt that waits for its pool to be set up in this process."""
+
+    __slots__ = ()
+
+
 def _flies(live: Live, place: tuple[int, int | None]) -> bool:
     return live.inflight is not None and place in live.inflight
 
@@ -160,6 +172,7 @@ class LocalWork:
         self.runners = CoroutineRunners(loop)
         self.threads = threads
         self.dispatcher = dispatcher
+        self.pools = LocalPools(code, loop)
         self.missing: list[Missing] = []
         self.gate: Gate | None = None
         self.recall: Recall | None = None
@@ -183,6 +196,8 @@ class LocalWork:
         options = node.options
         if self.dispatcher is not None and (effect.isolated or options.runs_on == "ray"):
             return self._start_remote(live, node, effect, ref)
+        if options.pool is not None and ref is node.function and self.pools.warmth(options.pool) is None:
+            return self._warm_up(options.pool, live, node, effect)
         done = functools.partial(self._done, live, node, effect, function)
         if not function.is_async:
             return self._start_thread(live, node, effect, function, done)
@@ -230,6 +245,12 @@ class LocalWork:
     def _start_remote(self, live: Live, node: Node, effect: StartAttempt, function: FunctionRef) -> Any:
         assert self.dispatcher is not None
         call = RemoteCall(live, node, effect, function)
+        if node.options.pool is not None and function is node.function:
+            call.pool = node.options.pool
+            try:
+                self._know_setup(call.pool)
+            except CodeMissing as error:
+                return self._wait_for_code(live, node, effect, error)
         try:
             call.args, call.kwargs = self.encoded_arguments(live, node, effect.item)
         except Exception as error:
@@ -246,7 +267,7 @@ class LocalWork:
 
     def has_begun(self, handle: Any) -> bool | None:
         """None: it cannot begin before something else happens, and is started anew then."""
-        return None if isinstance(handle, (Missing, Asking)) else bool(handle.begun)
+        return None if isinstance(handle, Missing) else bool(handle.begun)
 
     def is_brief(self, handle: Any) -> bool:
         """Whether an attempt that has begun is expected to end in a moment."""
@@ -264,6 +285,8 @@ class LocalWork:
             case Recalling(live=live, effect=effect):
                 assert self.recall is not None
                 self.recall.forget(handle)
+                self.loop.call_soon(self.host.ended, live, effect.task, effect.item, effect.attempt, None, effect.at)
+            case Warming(live=live, effect=effect):
                 self.loop.call_soon(self.host.ended, live, effect.task, effect.item, effect.attempt, None, effect.at)
             case Missing(live=live, effect=effect):
                 self.missing.remove(handle)
@@ -337,6 +360,37 @@ class LocalWork:
         if self.recall is not None and options.cache is not None:
             self.recall.landed()
 
+    # pools
+
+    def _know_setup(self, pool: PoolUse) -> None:
+        """Raises ``CodeMissing`` where only a client could send the functions of a pool, and none has."""
+        for ref in (pool.setup, pool.teardown):
+            if ref is not None and ref.by_value:
+                self.code.callable(ref)
+
+    def _warmth(self, live: Live, node: Node, effect: StartAttempt) -> Warmth | None:
+        """The state of the pool that an attempt runs in; a fallback runs outside of it."""
+        assert node.options.pool is not None
+        falls_back = node.fallback is not None and _falls_back(live, node, effect)
+        return None if falls_back else self.pools.warmth(node.options.pool)
+
+    def _warm_up(self, pool: PoolUse, live: Live, node: Node, effect: StartAttempt) -> Warming:
+        """Set the pool up in this process; the attempt starts anew when it is."""
+        warming = Warming(live, node, effect)
+        self.pools.prepare(pool, functools.partial(self._warmed, warming))
+        return warming
+
+    def _warmed(self, warming: Warming, error: BaseException | None) -> None:
+        live, effect, place = warming.live, warming.effect, (warming.effect.task, warming.effect.item)
+        if live.inflight is None or live.inflight.get(place) is not warming:
+            return
+        if error is not None:
+            failure = failure_of(error, effect.attempt, warming.node.options.retry.non_retryable)
+            self.host.ended(live, effect.task, effect.item, effect.attempt, failure, effect.at)
+            return
+        del live.inflight[place]
+        self.host.release(live, (effect,))
+
     # code that is not here
 
     def _wait_for_code(self, live: Live, node: Node, effect: StartAttempt, error: CodeMissing) -> Missing:
@@ -366,6 +420,7 @@ class LocalWork:
             pass_on=mouth.pass_on,
             last_progress=None if notes.progress is None else self.evaluator.decode(notes.progress),
             emitted=notes.emitted,
+            warm=None if node.options.pool is None else self._warmth(live, node, effect),
         )
 
     def _identity(self, live: Live, node: Node, effect: StartAttempt) -> tuple[str, str, int, str, datetime | None]:

@@ -7,11 +7,11 @@ import contextvars
 import faulthandler
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from raywf.core.plan import FunctionRef
+from raywf.core.plan import CLEANUP_S, FunctionRef
 from raywf.definition import values
 from raywf.definition.context import TaskContext, enter
 from raywf.definition.continuation import Continuation
@@ -39,7 +39,8 @@ class Item(NamedTuple):
 class Chunk:
     """Some tasks of one kind in one call. ``hot`` are the hashes of the large values sent along, in order.
     ``stall_limit``: for how many seconds an async task may block its loop. ``listener`` is the actor that hears what its
-    tasks say, ``number`` what it calls the chunk; ``is_heard``: they must say that they have begun."""
+    tasks say, ``number`` what it calls the chunk; ``is_heard``: they must say that they have begun. ``cleanup``: the seconds
+    that an async task which is cancelled has, in a worker that outlives it."""
 
     bundle: Bundle
     function: FunctionRef
@@ -54,6 +55,7 @@ class Chunk:
     listener: tuple[str, str] | None = None
     number: int = 0
     is_heard: bool = False
+    cleanup: float = CLEANUP_S
 
 
 _code = Code()
@@ -81,16 +83,21 @@ def run_chunk(
     _previous = chunk.spool
     began = time.perf_counter()
     try:
-        run = _Run(chunk, dict(zip(chunk.hot, hot, strict=True)), spool, tell)
+        run = Run(chunk, dict(zip(chunk.hot, hot, strict=True)), spool, tell, _code)
         outcomes = run.all()
     finally:
         spool.close()
     return time.perf_counter() - began, outcomes
 
 
-class _Run:
-    def __init__(self, chunk: Chunk, hot: dict[str, bytes], spool: SpoolWriter, tell: Tell | None) -> None:
+class Run:
+    """The tasks of a chunk, one after another."""
+
+    warm: Any = None
+
+    def __init__(self, chunk: Chunk, hot: dict[str, bytes], spool: SpoolWriter, tell: Tell | None, code: Code) -> None:
         self.tell = tell
+        self.code = code
         self.chunk = chunk
         self.hot = hot
         self.spool = spool
@@ -109,26 +116,29 @@ class _Run:
         last = len(self.chunk.items) - 1
         self.spool.started(0)
         for index, item in enumerate(self.chunk.items):
-            outcome = self._one(_Attempt(self, index, item))
+            outcome = self._one(Attempt(self, index, item))
             self.spool.ended(index, outcome, begins=index + 1 if index < last else None)
             outcomes.append(outcome)
         return outcomes
 
-    def _one(self, attempt: _Attempt) -> list[Any]:
-        item, find, fetch = attempt.item, _code.find_class, self.fetch
+    def _one(self, attempt: Attempt) -> list[Any]:
+        item, find, fetch = attempt.item, self.code.find_class, self.fetch
         try:
             if self.chunk.is_heard:
                 attempt.context().report(None)
-            function = _code.function(self.chunk.function)
+            function = self.code.function(self.chunk.function)
             args = [values.decode(each, find, fetch) for each in item.args]
             kwargs = {name: values.decode(each, find, fetch) for name, each in item.kwargs.items()}
             result = self._call(function, attempt, args, kwargs)
             outcome: list[Any] = ["ok", self._packed(function, result).decode()]
         except BaseException as error:
-            outcome = ["failed", failure_of(error, attempt.number, self.chunk.non_retryable).to_data()]
+            outcome = self.failed(error, attempt)
         if attempt.speaker is not None and (left := attempt.speaker.close()) is not None:
             outcome.append(left)
         return outcome
+
+    def failed(self, error: BaseException, attempt: Attempt) -> list[Any]:
+        return ["failed", failure_of(error, attempt.number, self.chunk.non_retryable).to_data()]
 
     def _packed(self, function: Function, result: Any) -> bytes:
         if type(result) is function.exact and (small := values.encode_small(result)) is not None:
@@ -137,7 +147,7 @@ class _Run:
             return result.to_bytes()
         return pack(result if function.coerce is None else function.coerce(result), self.blobs)
 
-    def _call(self, function: Function, attempt: _Attempt, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    def _call(self, function: Function, attempt: Attempt, args: list[Any], kwargs: dict[str, Any]) -> Any:
         timeout = self.chunk.timeout
         if function.is_async:
             work = _with_timeout(function.call, attempt.context, args, kwargs, timeout)
@@ -154,13 +164,13 @@ class _Run:
             faulthandler.cancel_dump_traceback_later()
 
 
-class _Attempt:
+class Attempt:
     """One task of a chunk while it runs. Its context, and the speaker behind it, are made when they are first asked for: most
     tasks never ask, and a speaker holds locks that cost more than a small task."""
 
     __slots__ = ("_context", "_index", "_run", "item", "speaker")
 
-    def __init__(self, run: _Run, index: int, item: Item) -> None:
+    def __init__(self, run: Run, index: int, item: Item) -> None:
         self._run = run
         self._index = index
         self.item = item
@@ -173,7 +183,8 @@ class _Attempt:
 
     def context(self) -> TaskContext:
         if self._context is None:
-            self._context = TaskContext(*self.item.context, *self._mouth())
+            context = TaskContext(*self.item.context, *self._mouth())
+            self._context = context if self._run.warm is None else replace(context, warm=self._run.warm)
         return self._context
 
     def _mouth(self) -> tuple[Any, ...]:
@@ -181,7 +192,7 @@ class _Attempt:
         if run.tell is None or run.chunk.listener is None:
             return ()
         self.speaker = Speaker(run.tell, run.chunk.listener, (run.chunk.number, self._index), item.emitted)
-        progress = None if item.progress is None else values.decode(item.progress, _code.find_class, run.fetch)
+        progress = None if item.progress is None else values.decode(item.progress, run.code.find_class, run.fetch)
         return self.speaker.report, self.speaker.pass_on, progress, item.emitted
 
 

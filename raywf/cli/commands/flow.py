@@ -1,7 +1,8 @@
-"""Commands that look at what holds starts up, and change it. No engine, no Ray."""
+"""Commands that look at what holds starts up: limits (which they may change; no engine, no Ray), and pools of workers."""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -65,6 +66,33 @@ def limits(
     else:
         named = "" if name is None else f" named {name!r}"
         say(f"No limits{named} in namespace {place.namespace!r} of {shown(place.store)}")
+
+
+def workers(
+    as_json: AsJson = False,
+    store: Store = None,
+    namespace: Namespace = "default",
+) -> None:
+    """List the worker pools of the engine that holds the store: who is loading, ready, busy, and what waits."""
+    import asyncio
+
+    from raywf.cli.output import say, write_json
+    from raywf.client.locate import absolute
+    from raywf.client.workers import pools_of_store
+    from raywf.config import Settings
+
+    place = place_of(store, namespace)
+    settings = Settings.from_env(os.environ, place.store)
+    found = asyncio.run(pools_of_store(absolute(place.store), place.namespace, settings.lease_s))
+    if as_json:
+        write_json(found or [])
+    elif found is None:
+        say(f"No engine holds {shown(place.store)} now, so no workers run")
+    elif not found:
+        say(f"No pools of workers in namespace {place.namespace!r} of {shown(place.store)}")
+    else:
+        for each in found:
+            say(str(each), *(f"  process {one.pid}: {one.state}, {one.served} run" for one in each.workers if one.pid))
 
 
 def _rate(text: str | None) -> object:

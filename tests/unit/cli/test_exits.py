@@ -21,6 +21,7 @@ CODES: dict[str, int] = {
     "WorkflowFailed": 1,
     "WorkflowCancelled": 1,
     "InDoubt": 1,
+    "SetupFailed": 1,
     "WorkerLost": 1,
     "HeartbeatTimeout": 1,
     "AttemptEnded": 1,

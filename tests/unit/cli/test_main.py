@@ -19,12 +19,12 @@ COMMANDS = (
     "retry fork "
     "run demo validate graph chaos replay export import archive "
     "ls show why history watch result approve reject signal resolve pause resume cancel limits up emit "
-    "triggers "
+    "triggers workers "
     "down doctor version "
     "deploy versions"
 ).split()
 RESULTS = [f"results {name}" for name in ("compare", "sources", "calibration")]
-READING = [*"ls show why history watch result validate doctor version".split(), *RESULTS]
+READING = [*"ls show why history watch result workers validate doctor version".split(), *RESULTS]
 
 
 def options_of(command: str) -> set[str]:
