@@ -13,6 +13,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 if __package__ in (None, ""):
@@ -28,6 +29,9 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--only", action="append", default=[], metavar="NAME[,NAME]", help="rows or groups; see --list")
     parser.add_argument("--list", action="store_true", help="name the rows and what is missing for them, and stop")
     parser.add_argument("--rounds", type=int, default=None, help="default 3, with --quick 1")
+    parser.add_argument(
+        "--chains", type=int, help="executions of a throughput row of raywf or its limit (default 5,000)"
+    )
     parser.add_argument("--quick", action="store_true", help="tiny sizes: proves that the programs run")
     parser.add_argument(
         "--dir", type=Path, default=Path(".bench"), help="where all stores are; a real disk (default .bench)"
@@ -41,6 +45,8 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
         parsed.rounds = 1 if parsed.quick else 3
     if parsed.rounds < 1:
         parser.error("--rounds must be 1 or more")
+    if parsed.chains is not None and parsed.chains < 1:
+        parser.error("--chains must be 1 or more")
     if parsed.data is None and os.environ.get("RAYWF_BENCH_DATA"):
         parsed.data = Path(os.environ["RAYWF_BENCH_DATA"])
     if parsed.data is not None:
@@ -65,7 +71,8 @@ def measure(rows: Sequence[catalogue.Row], given: argparse.Namespace) -> list[Sa
 
 def main() -> int:
     given = arguments()
-    all_rows = catalogue.rows(catalogue.QUICK if given.quick else catalogue.FULL, given.data)
+    sizes = catalogue.QUICK if given.quick else catalogue.FULL
+    all_rows = catalogue.rows(sizes if given.chains is None else replace(sizes, chains=given.chains), given.data)
     chosen = catalogue.choose(all_rows, given.only)
     skipped = catalogue.missing(chosen, given.data)
     if given.list:
@@ -90,7 +97,7 @@ def main() -> int:
     print("\n" + report.rows_table(chosen, samples, given.rounds))
     if any(verdict.measured for verdict in judged):
         print("\n" + report.verdicts_table(judged, judged=not given.quick))
-    options = {"rounds": given.rounds, "quick": given.quick, "only": given.only}
+    options = {"rounds": given.rounds, "quick": given.quick, "chains": given.chains, "only": given.only}
     report.write(given.out, report.as_json(facts, chosen, samples, judged, skipped, options))
     print(f"\nload at the end: {facts['load at the end']}, calibration: {facts['calibration_ms at the end']} ms")
     print(f"every sample: {given.out}")
