@@ -34,7 +34,9 @@ class JobHead(Head):
     def extra_arguments(self) -> list[str]:
         port = free_port()
         self.jobs = f"http://127.0.0.1:{port}"
-        return ["--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dashboard-port={port}"]
+        dashboard = ["--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dashboard-port={port}"]
+        # The agent that takes jobs listens to one fixed port, unless told otherwise: beside another Ray there was none.
+        return [*dashboard, f"--dashboard-agent-listen-port={free_port()}"]
 
 
 @pytest.fixture
