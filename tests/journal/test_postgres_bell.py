@@ -101,7 +101,8 @@ async def test_a_connection_that_is_cut_is_made_again_and_one_looks(
     async with Listener(url, LANE) as listener:
         for _ in range(2):
             cut = await admin.fetch(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'raywf' AND query = 'SELECT 1'"
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'raywf' "
+                "AND (query LIKE 'LISTEN %' OR query = 'SELECT 1')"
             )
             assert cut
             assert await listener.next() is None, "whatever was sent meanwhile is looked for"
