@@ -21,12 +21,14 @@ from raywf.config import Settings, shown
 from raywf.errors import StoreUnavailable
 from raywf.journal.factory import open_journal
 from raywf.journal.group_commit import GroupCommit
+from raywf.journal.sealed import behind
 from raywf.ports import OwnerRow
 from raywf.runtime import ray as adapter
 from raywf.runtime.aggregating import Aggregating, packed
 from raywf.runtime.clock import SystemClock
 from raywf.runtime.leases import LeaseKeeper, ThreadBeside
 from raywf.runtime.spec import ActorSpec
+from raywf.sealing import Codec
 
 log = logging.getLogger("raywf.actors.aggregator")
 _RETRY_S = 0.2
@@ -76,7 +78,8 @@ class AggregatorActor:
         me = OwnerRow(spec.owner, spec.lane, socket.gethostname(), os.getpid(), spec.to_json(), now, until, False)
         open_ = functools.partial(open_journal, url, clock=clock)
         name = spec.lane.rpartition("/")[2]
-        found = Aggregating(me, spec.namespace, name, open_(), clock, GroupCommit)
+        journal = await behind(open_(), Codec.from_text(spec.codec))
+        found = Aggregating(me, spec.namespace, name, journal, clock, GroupCommit)
         give_up_at = time.monotonic() + 3 * settings.lease_s + 2
         while True:
             dead = [row.owner for row in await found.journal.owners() if row.lane == spec.lane and _is_over(row)]

@@ -15,6 +15,7 @@ from raywf.runtime.balance import NodeRow
 from raywf.runtime.clock import SystemClock, SystemEntropy
 from raywf.runtime.spec import ActorSpec
 from raywf.runtime.supervision import Supervisor
+from raywf.sealing import Codec
 
 NAME = "supervisor"
 
@@ -64,7 +65,7 @@ class SupervisorActor(Supervisor):
             namespace,
             ray_namespace,
             actors=RayActors(ray_namespace),
-            open_reader=functools.partial(open_reader, url),
+            open_reader=functools.partial(open_reader, url, Codec()),
             clock=SystemClock(),
             entropy=SystemEntropy(),
             linger_s=settings.linger_s,

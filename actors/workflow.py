@@ -15,6 +15,7 @@ from raywf.actors.crew import RayReach
 from raywf.config import Settings
 from raywf.journal.factory import open_bell, open_blobs, open_journal, parse
 from raywf.journal.group_commit import GroupCommit
+from raywf.journal.sealed import behind, sealer_of
 from raywf.ports import OwnerRow
 from raywf.runtime.attempts import Threads
 from raywf.runtime.bundle import enter_bundle
@@ -22,13 +23,16 @@ from raywf.runtime.chunks import ChunkDispatcher
 from raywf.runtime.clock import SystemClock, SystemEntropy
 from raywf.runtime.code import Code
 from raywf.runtime.collecting import inbox_of
-from raywf.runtime.data import Blobs, FileBlobs, blob_mark, blob_root
+from raywf.runtime.data import Blobs, FileBlobs, NamedBlobs, blob_mark, blob_root
 from raywf.runtime.owner import Owner
 from raywf.runtime.parts import Parts
 from raywf.runtime.pooled import PoolDispatcher
 from raywf.runtime.ray import RayTransport
+from raywf.runtime.sealed import SealedBlobs
 from raywf.runtime.service import Service
 from raywf.runtime.watchdog import LoopWatchdog
+from raywf.sealing import Codec, Sealer
+from raywf.sealing.passing import passing_key
 from raywf.telemetry import telemetry
 
 
@@ -48,10 +52,12 @@ class WorkflowActor(Service):
         settings = Settings.from_env(os.environ, spec.url)
         clock = SystemClock()
         loop = asyncio.get_running_loop()
-        blobs, root, mark = _large_values(spec.url)
+        journal = await behind(open_journal(spec.url, clock=clock), Codec.from_text(spec.codec))
+        sealer = sealer_of(journal)
+        blobs, root, mark = _large_values(spec.url, sealer)
         code = Code()
         parts = Parts(
-            journal=open_journal(spec.url, clock=clock),
+            journal=journal,
             open_journal=functools.partial(open_journal, spec.url, clock=clock),
             commit_buffer=GroupCommit,
             clock=clock,
@@ -69,7 +75,8 @@ class WorkflowActor(Service):
         )
         owner = Owner(me, spec.namespace, parts)
         listener = spec.name, spec.ray_namespace
-        common = owner.host, RayTransport(), spec.bundle, code, blobs, root, mark, spec.owner, listener
+        notes_key = passing_key() if sealer is not None and sealer.encrypts else None
+        common = owner.host, RayTransport(), spec.bundle, code, blobs, root, mark, spec.owner, listener, notes_key
         owner.work.dispatcher = dispatcher = ChunkDispatcher(*common)
         dispatcher.pooled = PoolDispatcher(*common).serve(RayReach(), spec.owner, spec.namespace, spec.ray_namespace)
         await self.take_up(owner, dead, _is_dead)
@@ -82,14 +89,17 @@ class WorkflowActor(Service):
         return await self.stats()
 
 
-def _large_values(url: str) -> tuple[Blobs, Path | None, str]:
-    """Where they are kept, and the directory that other nodes may see as well, with its mark. A server's are not handed
-    out to Ray's workers: they would need its password. They get and give their values through Ray."""
+def _large_values(url: str, sealer: Sealer | None) -> tuple[Blobs, Path | None, str]:
+    """Where they are kept, and the directory that other nodes may see as well, with its mark. A server's, and sealed ones, are not
+    handed out to Ray's workers: they would need its password, or the keys. They get and give their values through Ray."""
     scheme, place = parse(url)
+    found: NamedBlobs = open_blobs(url) if scheme == "postgresql" else FileBlobs(blob_root(place))
+    if sealer is not None:
+        return SealedBlobs(found, sealer), None, ""
     if scheme == "postgresql":
-        return open_blobs(url), None, ""
+        return found, None, ""
     root = blob_root(place)
-    return FileBlobs(root), root, blob_mark(root)
+    return found, root, blob_mark(root)
 
 
 def _is_dead(row: OwnerRow) -> bool:

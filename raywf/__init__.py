@@ -43,6 +43,7 @@ _HOME = {
     "secret": "raywf.definition.secrets",
     "template": "raywf.definition.parametrised",
     "WorkflowDefinition": "raywf.definition.model",
+    "Codec": "raywf.sealing",
     "connect": "raywf.client",
     "connect_async": "raywf.client",
     "WorkflowEngine": "raywf.client",
@@ -59,6 +60,8 @@ _HOME = {
     "AlreadyExists": "raywf.errors",
     "ExecutionClosed": "raywf.errors",
     "InvalidInput": "raywf.errors",
+    "KeyMissing": "raywf.errors",
+    "SealBroken": "raywf.errors",
     "NotConnected": "raywf.errors",
     "StoreUnavailable": "raywf.errors",
     "CodeMissing": "raywf.errors",
@@ -112,6 +115,7 @@ if TYPE_CHECKING:
         HeartbeatTimeout,
         InDoubt,
         InvalidInput,
+        KeyMissing,
         LoopLimit,
         NotConnected,
         NotFound,
@@ -120,6 +124,7 @@ if TYPE_CHECKING:
         RateLimited,
         RaywfError,
         ResultTimeout,
+        SealBroken,
         SetupFailed,
         StoreUnavailable,
         TooFewAnswers,
@@ -128,6 +133,7 @@ if TYPE_CHECKING:
         WorkflowCancelled,
         WorkflowFailed,
     )
+    from raywf.sealing import Codec
 
 
 def __getattr__(name: str) -> Any:
@@ -159,6 +165,7 @@ __all__ = [
     "Cache",
     "Candidate",
     "CodeMissing",
+    "Codec",
     "Debounce",
     "DefinitionError",
     "ExecutionClosed",
@@ -166,6 +173,7 @@ __all__ = [
     "HeartbeatTimeout",
     "InDoubt",
     "InvalidInput",
+    "KeyMissing",
     "Limit",
     "LoopLimit",
     "NotConnected",
@@ -178,6 +186,7 @@ __all__ = [
     "ResultAggregator",
     "ResultTimeout",
     "Retry",
+    "SealBroken",
     "SetupFailed",
     "Singleton",
     "StoreUnavailable",

@@ -19,6 +19,7 @@ __all__ = [
     "HeartbeatTimeout",
     "InDoubt",
     "InvalidInput",
+    "KeyMissing",
     "LeaseLost",
     "LoopLimit",
     "NotConnected",
@@ -28,6 +29,7 @@ __all__ = [
     "RateLimited",
     "RaywfError",
     "ResultTimeout",
+    "SealBroken",
     "SetupFailed",
     "StoreUnavailable",
     "TooFewAnswers",
@@ -106,6 +108,20 @@ class NotConnected(RaywfError):
 
 class StoreUnavailable(RaywfError):
     """The store cannot be used now: out of reach, full, read-only, not ours, or held by another engine."""
+
+
+class KeyMissing(RaywfError):
+    """A value is encrypted with a key that is not given here, or a source of keys is not there. ``key`` is the key's id, empty
+    where no id is known. Trying again helps once the key is there; nothing was changed."""
+
+    def __init__(self, message: str, key: str = "") -> None:
+        self.key = key
+        super().__init__(message)
+        self.args = (message,)
+
+
+class SealBroken(RaywfError):
+    """A compressed or encrypted value does not open: it was changed, moved to another row, or its key's id means another key."""
 
 
 class LeaseLost(RaywfError):

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from raywf.core.admission import Blocked, Rule, Slot
+from raywf.errors import RaywfError
 
 
 class EventRow(NamedTuple):
@@ -67,11 +68,19 @@ class SnapshotRow(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """An open execution: its events after those that are in ``snapshot``, all of them where there is none."""
+    """An open execution: its events after those that are in ``snapshot``, all of them where there is none. ``trouble``: why
+    they cannot be given; the execution stays as it is."""
 
     row: ExecutionRow
     events: list[EventRow]
     snapshot: SnapshotRow | None = None
+    trouble: RaywfError | None = None
+
+    def given(self) -> tuple[ExecutionRow, list[EventRow], SnapshotRow | None]:
+        """All but ``trouble``, which is raised where there is one."""
+        if self.trouble is not None:
+            raise self.trouble
+        return self.row, self.events, self.snapshot
 
 
 class StatusChange(NamedTuple):
@@ -269,6 +278,21 @@ class Batch:
         )
 
 
+class StoredValue(NamedTuple):
+    """One value of a user's as the store has it. ``of_row``: what identifies and binds its row (``journal.places``)."""
+
+    of_row: tuple[Any, ...]
+    data: bytes | str
+
+
+class Resealed(NamedTuple):
+    """A stored value to be replaced, where it is still ``old``."""
+
+    identity: tuple[Any, ...]
+    old: bytes | str
+    new: bytes | str
+
+
 class StoreFacts(NamedTuple):
     """What a person needs to know about a store: for ``doctor`` and for benchmarks."""
 
@@ -439,6 +463,20 @@ class Inbox(Protocol):
 
     async def drop_schedule(self, namespace: str, id: str) -> bool:
         """Forget a schedule. False: there was none."""
+        ...
+
+    async def set_fact(self, name: str, value: str) -> None:
+        """Have the store say something more of itself: ``facts().details``."""
+        ...
+
+    async def stored_values(self, place: str, after: Sequence[Any] | None, limit: int) -> list[StoredValue]:
+        """The values at one of ``journal.places.PLACES`` as they are stored, sealed or not, in order of their rows' identity,
+        from ``after`` (an identity) on."""
+        ...
+
+    async def reseal(self, place: str, changes: Sequence[Resealed]) -> int:
+        """Replace stored values in one transaction, each only where it is still the old one: under no lease, because what they
+        say stays the same. Returns how many were replaced."""
         ...
 
 

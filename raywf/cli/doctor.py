@@ -22,10 +22,14 @@ from raywf.cli.place import Place
 from raywf.cli.tables import plain_table
 from raywf.cli.versions import version_of
 from raywf.client.holders import holders
+from raywf.client.keys import KeyUse, key_uses
+from raywf.client.reading import blobs_of
 from raywf.config import shown
 from raywf.errors import RaywfError
 from raywf.journal.factory import open_inbox, parse
 from raywf.journal.missing import StoreMissing
+from raywf.journal.sealed import ENCRYPTED, FACT, sealer_of
+from raywf.sealing import Codec
 
 _LOOKS = {"ok": ("✔", "+", "green"), "warn": ("▲", "!", "yellow"), "bad": ("✖", "x", "bold red")}
 _PYTHONS = ((3, 11), (3, 14))
@@ -45,6 +49,7 @@ def examine(place: Place, env: Mapping[str, str] | None = None) -> list[Check]:
     """All checks. Starts nothing; beside the store it writes a file of 4 KB for a moment, to time the disk."""
     env = os.environ if env is None else env
     checks = [check_python(sys.version_info[:2]), check_ray(version_of("ray")), *check_store(place)]
+    checks += check_keys(place, env)
     return [
         *checks,
         check_engine(place),
@@ -104,7 +109,7 @@ def _check_server(place: Place) -> Check:
 
 
 async def _facts(place: Place) -> str:
-    inbox = open_inbox(place.store)  # opened for writing, so a store that can only be read is found out
+    inbox = open_inbox(place.store, Codec())  # opened for writing, so a store that can only be read is found out
     try:
         facts = await inbox.facts()
         still_open = await inbox.count_open(place.namespace)
@@ -113,6 +118,48 @@ async def _facts(place: Place) -> str:
     on = facts.details.get("filesystem") or f"schema {facts.details.get('schema', 'unknown')!r}"
     path = facts.details.get("path", facts.url)
     return f"{path}: format {facts.format}, {facts.driver}, on {on}; {still_open} open in {place.namespace!r}"
+
+
+def check_keys(place: Place, env: Mapping[str, str]) -> Iterator[Check]:
+    """Whether what the store's values are encrypted with is given here; nothing where there is nothing to say."""
+    try:
+        codec = Codec.from_env(env)
+        given = codec.sealer().ids
+    except RaywfError as error:
+        yield Check(
+            "keys",
+            "bad",
+            f"RAYWF_KEYS={env.get('RAYWF_KEYS', '')}, RAYWF_COMPRESS={env.get('RAYWF_COMPRESS', '')}",
+            str(error),
+        )
+        return
+    try:
+        uses = asyncio.run(_uses(place, codec))
+    except RaywfError:
+        return  # the store's own line says it
+    encrypted = [use for use in uses if use.key]
+    if not encrypted and not given:
+        return
+    found = ", ".join(f"{use.key or 'plain'}: {use.values:,}" for use in uses) or "no values yet"
+    missing = [use.key for use in encrypted if not use.is_given]
+    if missing:
+        yield Check("keys", "bad", found, f"values need {', '.join(missing)}: add to RAYWF_KEYS where it is")
+    elif any(not use.seals for use in uses):
+        yield Check("keys", "warn", found, f"not all is under {given[0]}: `raywf keys rotate` brings it there")
+    else:
+        yield Check("keys", "ok", found)
+
+
+async def _uses(place: Place, codec: Codec) -> list[KeyUse]:
+    inbox = open_inbox(place.store, codec)
+    blobs = blobs_of(place.store, sealer_of(inbox))
+    try:
+        if not codec.keys and (await inbox.facts()).details.get(FACT) != ENCRYPTED:
+            return []
+        return await key_uses(inbox, blobs)
+    finally:
+        blobs.close()
+        await inbox.close()
 
 
 def check_disk(folder: Path) -> Iterator[Check]:

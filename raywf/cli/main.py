@@ -13,6 +13,7 @@ import typer
 import raywf
 from raywf.cli.commands import act, cluster, deploy, draw, events, flow, look, machine, move, prove, run, talk
 from raywf.cli.commands.caching import cache
+from raywf.cli.commands.keys import keys
 from raywf.cli.commands.results import results
 from raywf.cli.commands.schedule import schedule
 from raywf.cli.exits import ExitCode, exit_code, one_line
@@ -67,6 +68,7 @@ for _panel, _commands in _PANELS.items():
         app.command(_command.__name__.rstrip("_"), rich_help_panel=_panel)(_command)
 
 app.add_typer(results, rich_help_panel="Look (no engine, no Ray)")
+app.add_typer(keys, rich_help_panel="Move (no engine, no Ray)")
 app.add_typer(schedule, rich_help_panel="Act (no engine, no Ray)")
 app.add_typer(cache, rich_help_panel="Act (no engine, no Ray)")
 

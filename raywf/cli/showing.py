@@ -42,6 +42,9 @@ async def read_shown(readings: Readings, execution_id: str) -> Shown:
     """Raises ``NotFound``, ``StoreUnavailable``."""
     row = await readings.row(execution_id)
     execution = await readings.describe(execution_id)
+    if "sealed" in execution.context:
+        takers = () if execution.status in CLOSED else await takers_of(readings, row.lane)
+        return Shown(execution, (), takers)
     state, _ = await readings.state(row)
     closing = await readings.outcome(row) if execution.status == "completed" else None
     result = None if closing is None or closing.data is None else readings.decode(closing.data)
@@ -144,9 +147,11 @@ def _pairs(shown: Shown, execution: ExecutionDescription, now: datetime) -> list
         pairs.append(("deadline", f"{local_time(deadline, now)} {zone_name(deadline)}"))
     if execution.context.get("priority"):
         pairs.append(("priority", str(execution.context["priority"])))
-    if execution.context["input"]:
+    if "sealed" in execution.context:
+        pairs.append(("values", f"{execution.context['sealed']}"))
+    if execution.context.get("input"):
         pairs.append(("input", shortened(json_text(execution.context["input"]), _VALUE)))
-    if execution.status == "completed":
+    if execution.status == "completed" and "sealed" not in execution.context:
         pairs.append(("result", shortened(json_text(shown.result), _VALUE)))
     if execution.context.get("reason"):
         pairs.append(("because", shortened(str(execution.context["reason"]), _VALUE)))

@@ -35,7 +35,7 @@ PATIENCE_S = 60.0
 """How long a call is repeated while the actor is being restarted."""
 
 
-def start_aggregator(place: Place, url: str, namespace: str, name: str) -> Any:
+def start_aggregator(place: Place, url: str, namespace: str, name: str, codec: str = "") -> Any:
     """The actor of an aggregator, started if it does not run."""
     from raywf.actors.aggregator import AggregatorActor
     from raywf.runtime import ray as adapter
@@ -53,6 +53,7 @@ def start_aggregator(place: Place, url: str, namespace: str, name: str) -> Any:
         name=f"aggregator-{name}",
         only=0,
         driver=os.getpid() if place.private else None,
+        codec=codec,
     )
     return adapter.spawn(AggregatorActor, spec.name, place.namespace, (spec,), max_restarts=-1, get_if_exists=True)
 

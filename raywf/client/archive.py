@@ -38,11 +38,24 @@ from raywf.client.exporting import (
     large_hashes,
     large_values,
 )
+from raywf.client.sealed_exports import (
+    exporting,
+    is_sealed_column,
+    opened_events,
+    opened_rows,
+    opened_value,
+    opener,
+    sealed_events,
+    sealed_rows,
+    sealed_value,
+)
 from raywf.client.tabular import event_schema, events_as_arrow, micros
 from raywf.errors import InvalidInput, NotFound, StoreUnavailable
 from raywf.journal.factory import ReadingInbox
+from raywf.journal.sealed import sealer_of
 from raywf.ports import ExecutionRow, Reader
 from raywf.runtime.data import Blobs
+from raywf.sealing import Codec, Sealer
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -141,8 +154,13 @@ async def _tables(reader: Reader, blobs: Blobs, rows: Sequence[ExecutionRow]) ->
     hashes = sorted({row.definition for row in rows} | definitions_of(history))
     definitions = [found for hash_ in hashes if (found := await reader.definition(hash_)) is not None]
     values, missing = await large_values(blobs, events.column("data").to_pylist())
+    executions = _executions(rows)
+    sealer = exporting(sealer_of(reader))
+    if sealer is not None:
+        values = dict(sealed_value(hash_, data, sealer) for hash_, data in values.items())
+        events, executions = sealed_events(events, sealer), sealed_rows(executions, sealer)
     return {
-        "executions": _executions(rows),
+        "executions": executions,
         "events": events,
         "definitions": pa.table(
             {
@@ -286,10 +304,12 @@ def _held(root: Path) -> Iterator[None]:
 
 
 class Archive:
-    """An archive, for reading. Cheap to make; reads when it is asked."""
+    """An archive, for reading. Cheap to make; reads when it is asked. That of an encrypted store opens by ``codec`` (default: of the
+    environment), or raises ``KeyMissing``."""
 
-    def __init__(self, directory: str | Path) -> None:
+    def __init__(self, directory: str | Path, codec: Codec | None = None) -> None:
         self.directory = Path(directory)
+        self._codec = codec
 
     @property
     def parts(self) -> list[Path]:
@@ -305,7 +325,8 @@ class Archive:
 
     def table(self) -> pa.Table:
         """The events, with the columns of ``engine.history_table()``."""
-        return self._read("events", event_schema())
+        table = self._read("events", event_schema())
+        return opened_events(table, opener(self._codec)) if is_sealed_column(table, "data") else table
 
     def _read(self, kind: str, schema: pa.Schema) -> pa.Table:
         import pyarrow as pa
@@ -324,21 +345,25 @@ class Archive:
             mine = pc.or_(pc.equal(ids["id"], execution_id), pc.starts_with(ids["id"], pattern=f"{execution_id}/"))
             rows = ids.filter(mine).to_pylist()
             if any(row["id"] == execution_id for row in rows):
-                return _export(part, rows, execution_id)
+                return _export(part, ids.filter(mine), execution_id, self._codec)
         raise NotFound(f"there is no execution {execution_id!r} in the archive {self.directory}")
 
 
-def _export(part: Path, rows: list[dict[str, Any]], root: str) -> ExportedExecution:
+def _export(part: Path, found: pa.Table, root: str, codec: Codec | None) -> ExportedExecution:
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
+    sealer = opener(codec) if is_sealed_column(found, "fingerprint") else None
+    rows = (found if sealer is None else opened_rows(found, sealer)).to_pylist()
     if any(row["id"] == root and row["parent"] is not None for row in rows):
         raise InvalidInput(
             f"execution {root!r} is a child: export its root, {root.partition('/')[0]!r}, and it comes along"
         )
     table = pq.read_table(part / "events.parquet")
     events = table.filter(pc.is_in(table["execution"], value_set=pa.array([row["id"] for row in rows])))
+    if sealer is not None:
+        events = opened_events(events, sealer)
     of: dict[str, list[ExportedEvent]] = {row["id"]: [] for row in rows}
     for each in events.select(["execution", "seq", "at", "kind", "task", "attempt", "by", "data"]).to_pylist():
         of[each.pop("execution")].append(ExportedEvent(**{**each, "at": each["at"].timestamp()}))
@@ -346,15 +371,28 @@ def _export(part: Path, rows: list[dict[str, Any]], root: str) -> ExportedExecut
     bodies = pq.read_table(part / "definitions.parquet").to_pylist()
     wanted = {row["definition"] for row in rows}
     grown = {each["hash"] for each in bodies} if "task_continued" in events["kind"].to_pylist() else set()
-    values = pq.read_table(part / "values.parquet").to_pylist()
     named = {hash_ for each in events["data"].to_pylist() for hash_ in large_hashes(each)}
-    return ExportedExecution(
+    values = _values(part, named, sealer)
+    export = ExportedExecution(
         exported_at=datetime.fromtimestamp(time.time(), UTC),
         executions=exported,
         definitions={each["hash"]: json.loads(each["body"]) for each in bodies if each["hash"] in wanted | grown},
-        values={each["hash"]: base64.b64encode(each["data"]).decode() for each in values if each["hash"] in named},
-        missing=sorted(named - {each["hash"] for each in values}),
+        values={hash_: base64.b64encode(data).decode() for hash_, data in values.items()},
+        missing=sorted(named - set(values)),
     )
+    export._sealer = exporting(sealer)
+    return export
+
+
+def _values(part: Path, named: set[str], sealer: Sealer | None) -> dict[str, bytes]:
+    """Those large values of a part that are named, by hash."""
+    import pyarrow.parquet as pq
+
+    stored = {each["hash"]: each["data"] for each in pq.read_table(part / "values.parquet").to_pylist()}
+    if sealer is None:
+        return {hash_: stored[hash_] for hash_ in named if hash_ in stored}
+    names = {name: hash_ for hash_ in named for name in sealer.names(hash_)}
+    return {hash_: opened_value(name, stored[name], sealer) for name, hash_ in names.items() if name in stored}
 
 
 def _row(row: dict[str, Any], events: list[ExportedEvent]) -> ExportedRow:

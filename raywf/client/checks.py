@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from raywf.core.state import ExecutionStatus
 from raywf.errors import InvalidInput
+from raywf.sealing import Codec
 
 _PRIORITY = 2**31
 
@@ -20,6 +22,17 @@ def check_text(what: str, text: object) -> str:
     except UnicodeEncodeError as error:
         raise InvalidInput(f"{what} cannot be stored as UTF-8 ({error}): replace lone surrogates first") from None
     return text
+
+
+def checked_codec(codec: object) -> Codec:
+    """The codec that is given, else that of the environment."""
+    if codec is None:
+        return Codec.from_env(os.environ)
+    if not isinstance(codec, Codec):
+        raise InvalidInput(
+            f"codec must be a raywf.Codec, such as raywf.Codec(keys='file:/path'), not {type(codec).__name__}"
+        )
+    return codec
 
 
 def check_deadline(deadline: object, now: float) -> float | None:

@@ -37,6 +37,7 @@ from raywf.definition.limits import Rate
 from raywf.definition.model import WorkflowDefinition
 from raywf.definition.workflows import Workflow
 from raywf.errors import NotConnected
+from raywf.sealing import Codec
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -541,6 +542,7 @@ def connect(
     namespace: str = "default",
     pools: Sequence[Any] = (),
     actors: int | str | None = None,
+    codec: Codec | None = None,
 ) -> WorkflowEngine:
     """Connect to an engine, or start one.
 
@@ -549,11 +551,12 @@ def connect(
     ``store``: ``sqlite:///path`` or ``postgresql://…``; default RAYWF_STORE, else ``sqlite:///.raywf/raywf.db``.
     ``actors``: how many workflow actors share the executions of this project, a number or ``"per-node"``; default
     RAYWF_WORKFLOW_ACTORS, else as many as there are, else one on each node with PostgreSQL and one with SQLite.
+    ``codec``: how values are compressed and encrypted there; default RAYWF_COMPRESS and RAYWF_KEYS, else not at all.
 
     A store has one engine: a second connect joins it, or raises ``StoreUnavailable`` that says who holds it. Leaving
     ``with`` parks open executions of a private Ray and says how many; the next connect goes on with them.
     """
-    inner = AsyncWorkflowEngine(address, store, namespace, pools, actors)
+    inner = AsyncWorkflowEngine(address, store, namespace, pools, actors, codec)
     loop = _Loop()
     try:
         loop.call(inner.open())

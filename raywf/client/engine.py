@@ -18,7 +18,7 @@ from typing import Any
 from raywf.client.aggregators import AsyncAggregator, start_aggregator
 from raywf.client.bulk import BulkOfEngine
 from raywf.client.caching import CacheOfEngine
-from raywf.client.checks import check_deadline, check_priority, check_started, check_tags
+from raywf.client.checks import check_deadline, check_priority, check_started, check_tags, checked_codec
 from raywf.client.collecting import bind_submit, collect, rule_of
 from raywf.client.commands import Commands
 from raywf.client.deploying import VersionsOfEngine
@@ -52,6 +52,7 @@ from raywf.runtime.definitions import Definitions
 from raywf.runtime.parts import SubmitRequest
 from raywf.runtime.sending import by_value_blobs
 from raywf.runtime.spec import ActorSpec, isolated_execution, lane_of
+from raywf.sealing import Codec
 from raywf.telemetry import current_trace_id, new_traceparent
 
 log = logging.getLogger("raywf.client")
@@ -79,6 +80,7 @@ class AsyncWorkflowEngine(
         namespace: str,
         pools: Sequence[Any],
         actors: int | str | None = None,
+        codec: Codec | None = None,
     ) -> None:
         if pools:
             raise InvalidInput("provider pools are not part of this version: leave `pools` out")
@@ -89,6 +91,7 @@ class AsyncWorkflowEngine(
         self._address = address
         self._settings = Settings.from_env(os.environ, store)
         self._actors = self._settings.workflow_actors if actors is None else actor_count("actors", actors)
+        self._codec = checked_codec(codec)
         self.namespace = namespace
         self._clock = SystemClock()
         self._entropy = SystemEntropy()
@@ -112,7 +115,7 @@ class AsyncWorkflowEngine(
     async def open(self) -> AsyncWorkflowEngine:
         """Find or start the engine. Raises ``StoreUnavailable``."""
         self.store = absolute(self._settings.store)
-        await make(self.store)
+        await make(self.store, self._codec)
         self._place = await locate(self._address, self.store, self.namespace, self._settings.lease_s)
         try:
             from raywf.actors.supervisor import NAME, SupervisorActor
@@ -128,7 +131,7 @@ class AsyncWorkflowEngine(
                 soft=True,
                 get_if_exists=True,
             )
-            inbox = open_inbox(self.store)
+            inbox = open_inbox(self.store, self._codec)
             self._read = Readings(self.store, self.namespace, inbox)
             self._command = Commands(self.store, self.namespace, self._read, inbox)
             for blob_key, blob in by_value_blobs():
@@ -160,6 +163,7 @@ class AsyncWorkflowEngine(
             ray_namespace=self._place.namespace,
             only=shard_of(isolated) if isolated else None,
             driver=os.getpid() if self._place.private else None,
+            codec=self._codec.to_text(),
         )
         lane = Lane(
             self._supervisor,
@@ -213,6 +217,7 @@ class AsyncWorkflowEngine(
                 ray_namespace=self._place.namespace,
                 only=shard_of(isolated) if isolated else None,
                 driver=os.getpid() if self._place.private else None,
+                codec=self._codec.to_text(),
             )
             try:
                 await self._supervisor.keep.remote(spec)
@@ -559,7 +564,9 @@ class AsyncWorkflowEngine(
     def _aggregator_actor(self, name: str) -> Any:
         if name not in self._aggregators:
             assert self._place is not None
-            self._aggregators[name] = start_aggregator(self._place, self.store, self.namespace, name)
+            self._aggregators[name] = start_aggregator(
+                self._place, self.store, self.namespace, name, self._codec.to_text()
+            )
         return self._aggregators[name]
 
     def _forget_aggregator(self, name: str) -> None:
@@ -590,9 +597,10 @@ async def connect_async(
     namespace: str = "default",
     pools: Sequence[Any] = (),
     actors: int | str | None = None,
+    codec: Codec | None = None,
 ) -> AsyncIterator[AsyncWorkflowEngine]:
     """``async with raywf.connect_async() as engine:`` - see ``connect``."""
-    engine = AsyncWorkflowEngine(address, store, namespace, pools, actors)
+    engine = AsyncWorkflowEngine(address, store, namespace, pools, actors, codec)
     await engine.open()
     try:
         yield engine

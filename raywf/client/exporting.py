@@ -13,9 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
 from raywf.client.reading import Readings
+from raywf.client.sealed_exports import exporting, open_export, seal_export
 from raywf.core import events as ev
 from raywf.core.codec import MIGRATED, from_record, last_part, to_record
 from raywf.core.execution import evolve, fold
@@ -26,12 +27,14 @@ from raywf.definition.model import WorkflowDefinition
 from raywf.errors import AlreadyExists, InvalidInput, NotFound, RaywfError, StoreUnavailable
 from raywf.journal import KeysTaken
 from raywf.journal.factory import ReadingInbox
+from raywf.journal.sealed import sealer_of
 from raywf.ports import Batch, DefinitionRow, EventRow, ExecutionRow, InboxRow
 from raywf.runtime.bundle import current_bundle
 from raywf.runtime.clock import SystemEntropy
 from raywf.runtime.data import Blobs, blob_hash
 from raywf.runtime.definitions import definition_row
 from raywf.runtime.spec import lane_of
+from raywf.sealing import Codec, Sealer
 
 FORMAT = 1
 _TRIES = 5
@@ -87,6 +90,7 @@ class ExportedExecution(BaseModel):
     definitions: dict[str, dict[str, Any]]
     values: dict[str, str] = {}
     missing: list[str] = []
+    _sealer: Sealer | None = PrivateAttr(default=None)
 
     @property
     def root(self) -> ExportedRow:
@@ -97,7 +101,12 @@ class ExportedExecution(BaseModel):
         return self.root.id
 
     def to_json(self) -> str:
-        return self.model_dump_json(indent=1, exclude_defaults=False)
+        """As JSON; values are encrypted as they were in the store that this comes from."""
+        if self._sealer is None:
+            return self.model_dump_json(indent=1, exclude_defaults=False)
+        data = self.model_dump(mode="json")
+        seal_export(data, self._sealer)
+        return json.dumps(data, indent=1)
 
     def save(self, path: str | Path) -> None:
         """Write it as JSON. Raises ``InvalidInput`` where that cannot be."""
@@ -107,18 +116,19 @@ class ExportedExecution(BaseModel):
             raise InvalidInput(f"{path}: the export cannot be written there: {error.strerror}") from None
 
     @classmethod
-    def load(cls, path: str | Path) -> ExportedExecution:
-        """Read a file that ``save`` wrote. Raises ``NotFound`` and ``InvalidInput``."""
+    def load(cls, path: str | Path, codec: Codec | None = None) -> ExportedExecution:
+        """Read a file that ``save`` wrote; one that is encrypted opens by ``codec`` (default: of the environment). Raises
+        ``NotFound``, ``InvalidInput``, ``KeyMissing`` and ``SealBroken``."""
         try:
             text = Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise NotFound(
                 f"{path}: there is no export to be read: {getattr(error, 'strerror', None) or error}"
             ) from None
-        return cls.from_json(text, str(path))
+        return cls.from_json(text, str(path), codec)
 
     @classmethod
-    def from_json(cls, text: str, source: str = "export") -> ExportedExecution:
+    def from_json(cls, text: str, source: str = "export", codec: Codec | None = None) -> ExportedExecution:
         try:
             data = json.loads(text)
         except ValueError as error:
@@ -130,6 +140,10 @@ class ExportedExecution(BaseModel):
                 f"{source}: it has format {data.get('format')!r}, and this raywf reads format {FORMAT}: use the raywf that "
                 "wrote it, or a newer one"
             )
+        try:
+            open_export(data, codec)
+        except (TypeError, KeyError, ValueError, AttributeError):
+            raise InvalidInput(f"{source}: it is encrypted, and incomplete or changed") from None
         try:
             found = cls.model_validate(data)
         except ValidationError as error:
@@ -170,13 +184,15 @@ async def export_execution(readings: Readings, execution_id: str) -> ExportedExe
     wanted = {row.definition for row in rows}.union(*map(definitions_of, histories))
     definitions = {hash_: (await readings.definition(hash_)).to_data() for hash_ in sorted(wanted)}
     found, missing = await large_values(readings.blobs, (event.data for row in exported for event in row.events))
-    return ExportedExecution(
+    export = ExportedExecution(
         exported_at=datetime.now(UTC),
         executions=exported,
         definitions=definitions,
         values={hash_: base64.b64encode(data).decode() for hash_, data in found.items()},
         missing=missing,
     )
+    export._sealer = exporting(sealer_of(readings.reader))
+    return export
 
 
 def _exported(row: ExecutionRow, history: Sequence[EventRow]) -> ExportedRow:

@@ -20,6 +20,7 @@ from raywf.journal.factory import open_reader, parse
 from raywf.journal.missing import StoreMissing
 from raywf.ports import OwnerRow
 from raywf.runtime.spec import ActorSpec
+from raywf.sealing import Codec
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ async def _live_owners(url: str) -> list[OwnerRow]:
     scheme, place = parse(url)
     if scheme == "sqlite" and not os.path.exists(place):  # noqa: ASYNC240 - a stat is no wait
         return []
-    reader = open_reader(url)
+    reader = open_reader(url, Codec())  # owners are no secret
     try:
         now = time.time()
         return [row for row in await reader.owners() if row.expires_at > now and not _process_is_gone(row)]

@@ -25,11 +25,23 @@ from raywf.core.state import ExecutionState, ExecutionStatus, TaskState, TaskSta
 from raywf.definition import values
 from raywf.definition.compile import compile_plan
 from raywf.definition.model import WorkflowDefinition
-from raywf.errors import CodeMissing, InvalidInput, NotFound, RaywfError, WorkflowCancelled, WorkflowFailed
+from raywf.errors import (
+    CodeMissing,
+    InvalidInput,
+    KeyMissing,
+    NotFound,
+    RaywfError,
+    SealBroken,
+    WorkflowCancelled,
+    WorkflowFailed,
+)
 from raywf.journal.factory import open_blobs, open_reader, parse
+from raywf.journal.sealed import history_as_far_as_it_opens, sealer_of, why_sealed
 from raywf.ports import EventRow, ExecutionRow, Reader
 from raywf.runtime.aggregating import read_standing, read_standing_of
-from raywf.runtime.data import Blobs, FileBlobs, MemoryBlobs, blob_root
+from raywf.runtime.data import Blobs, FileBlobs, MemoryBlobs, NamedBlobs, blob_root
+from raywf.runtime.sealed import SealedBlobs
+from raywf.sealing import Sealer, is_sealed
 
 
 class _Model(BaseModel):
@@ -103,17 +115,17 @@ def instant(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def blobs_of(url: str) -> Blobs:
-    """Where the large values of a store are."""
+def blobs_of(url: str, sealer: Sealer | None) -> Blobs:
+    """Where the large values of a store are; ``sealer`` is that of its door (``sealer_of``)."""
     scheme, place = parse(url)
     match scheme:
         case "sqlite":
-            return FileBlobs(blob_root(place))
+            found: NamedBlobs = FileBlobs(blob_root(place))
         case "postgresql":
-            blobs: Blobs = open_blobs(url)
-            return blobs
+            found = open_blobs(url)
         case _:
             return MemoryBlobs()
+    return found if sealer is None else SealedBlobs(found, sealer)
 
 
 _WITH_VALUES = (
@@ -133,7 +145,7 @@ class Readings:
         self.url = url
         self.namespace = namespace
         self.reader = reader or open_reader(url)
-        self.blobs = blobs_of(url)
+        self.blobs = blobs_of(url, sealer_of(self.reader))
         self._definitions: dict[str, WorkflowDefinition] = {}
 
     async def close(self) -> None:
@@ -206,7 +218,10 @@ class Readings:
 
     async def describe(self, execution_id: str) -> ExecutionDescription:
         row = await self.row(execution_id)
-        state, history = await self.state(row)
+        try:
+            state, history = await self.state(row)
+        except (KeyMissing, SealBroken) as error:
+            return await self._outside(row, error)
         results = {
             node.id: self.decode(result_bytes(state, node.index))
             for node, task in zip(state.plan.nodes, state.tasks, strict=True)
@@ -234,9 +249,20 @@ class Readings:
             metrics=_metrics(row, history, ended),
         )
 
+    async def _outside(self, row: ExecutionRow, why: RaywfError) -> ExecutionDescription:
+        """What can be said of an execution whose values do not open here."""
+        return ExecutionDescription(
+            **summary(row).model_dump(),
+            tasks={},
+            results={},
+            context={"sealed": str(why), "priority": row.priority},
+            metrics=_metrics(row, await history_as_far_as_it_opens(self.reader, row.key), row.ended_at),
+        )
+
     async def history(self, execution_id: str, after_seq: int = 0) -> builtins.list[HistoryEvent]:
+        """The history; in the place of data that does not open here stands why."""
         row = await self.row(execution_id)
-        return [self._event(each) for each in await self.reader.history(row.key, after_seq)]
+        return [self._event(each) for each in await history_as_far_as_it_opens(self.reader, row.key, after_seq)]
 
     def _event(self, row: EventRow) -> HistoryEvent:
         return HistoryEvent(
@@ -253,6 +279,8 @@ class Readings:
         """The data of an event, with the encoded values inside it decoded."""
         if row.data is None:
             return None
+        if is_sealed(row.data):
+            return why_sealed(row.data)
         data = self.decode(row.data)
         if row.kind == "execution_forked":
             return {**data, "input": self.decode(data["input"].encode()), "kept": list(json.loads(data["kept"]))}

@@ -12,5 +12,15 @@ from raywf.journal.conflicts import KeysTaken
 from raywf.journal.factory import open_inbox, open_journal, open_reader
 from raywf.journal.group_commit import GroupCommit
 from raywf.journal.hosts import this_host
+from raywf.journal.sealed import behind
 
-__all__ = ["GroupCommit", "KeysTaken", "SystemClock", "open_inbox", "open_journal", "open_reader", "this_host"]
+__all__ = [
+    "GroupCommit",
+    "KeysTaken",
+    "SystemClock",
+    "behind",
+    "open_inbox",
+    "open_journal",
+    "open_reader",
+    "this_host",
+]

@@ -15,14 +15,16 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 from urllib.parse import unquote
 
 from raywf.config import shown
 from raywf.errors import StoreUnavailable
 from raywf.journal.addresses import take_apart
 from raywf.journal.memory import MemoryJournal
+from raywf.journal.sealed import SealedInbox, SealedReader, behind
 from raywf.ports import Bell, Clock, Inbox, Journal, Reader
+from raywf.sealing import Codec, Sealer
 
 _KNOWN = "a store is sqlite:///relative/path, sqlite:////absolute/path, postgresql://user:password@host/database or memory://name"
 
@@ -36,7 +38,7 @@ def open_journal(url: str, *, clock: Clock | None = None, store_id: str | None =
     not a store of ours or is newer than we are.
 
     ``store_id`` (from ``facts().details``) makes sure that this host sees the store that is meant: with it nothing is
-    made, and another store at the same path is refused.
+    made, and another store at the same path is refused. Values are as they are stored: ``behind`` opens and seals them.
     """
     scheme, place = parse(url)
     if scheme == "memory":
@@ -49,39 +51,52 @@ def open_journal(url: str, *, clock: Clock | None = None, store_id: str | None =
     return SqliteJournal(Path(place), clock=clock, store_id=store_id)
 
 
-async def make(url: str) -> None:
-    """Make the store unless it is there, and find out now what is wrong with it. Raises ``StoreUnavailable``."""
+async def make(url: str, codec: Codec | None = None) -> None:
+    """Make the store unless it is there, and find out now what is wrong with it. Raises ``StoreUnavailable``, and
+    ``KeyMissing`` where it is encrypted and ``codec`` (None: of the environment) has no keys."""
     journal = open_journal(url)
     try:
-        await journal.facts()
+        await behind(journal, Codec.from_env(os.environ) if codec is None else codec)
     finally:
         await journal.close()
 
 
-def open_inbox(url: str) -> ReadingInbox:
-    """Reading, and sending commands, with or without an engine. Makes nothing: a missing store is refused."""
+def open_inbox(url: str, codec: Codec | None = None) -> ReadingInbox:
+    """Reading, and sending commands, with or without an engine. Makes nothing: a missing store is refused. ``codec`` (None: of
+    the environment) opens what is sealed and seals what is sent."""
+    return cast(ReadingInbox, SealedInbox(_inbox(url), _sealer(codec)))
+
+
+def _inbox(url: str) -> Any:
     scheme, place = parse(url)
     if scheme == "memory":
         return MemoryJournal(place, create=False)
     if scheme == "postgresql":
-        inbox: ReadingInbox = _postgres().PostgresInbox(place)
-        return inbox
+        return _postgres().PostgresInbox(place)
     from raywf.journal.sqlite import SqliteInbox
 
     return SqliteInbox(Path(place))
 
 
-def open_reader(url: str) -> Reader:
-    """Reading only. Makes nothing and changes nothing: a missing store is refused."""
+def open_reader(url: str, codec: Codec | None = None) -> Reader:
+    """Reading only. Makes nothing and changes nothing: a missing store is refused. ``codec`` as above."""
+    return cast(Reader, SealedReader(_reader(url), _sealer(codec)))
+
+
+def _reader(url: str) -> Any:
     scheme, place = parse(url)
     if scheme == "memory":
         return MemoryJournal(place, create=False)
     if scheme == "postgresql":
-        reader: Reader = _postgres().PostgresReader(place)
-        return reader
+        return _postgres().PostgresReader(place)
     from raywf.journal.sqlite import SqliteReader
 
     return SqliteReader(Path(place))
+
+
+def _sealer(codec: Codec | None) -> Sealer:
+    """The environment is read here, so that no door is opened without its codec by whoever forgets one."""
+    return (Codec.from_env(os.environ) if codec is None else codec).sealer()
 
 
 def parse(url: str) -> tuple[str, str]:

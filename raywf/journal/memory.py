@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 from raywf.core.admission import Meter, Slot
 from raywf.core.caching import replaces
@@ -19,6 +20,8 @@ from raywf.errors import LeaseLost, StoreUnavailable
 from raywf.journal.admitting import Book, turn
 from raywf.journal.clock import SystemClock
 from raywf.journal.conflicts import KeysTaken
+from raywf.journal.memory_values import reseal, stored_values
+from raywf.journal.places import PLACES
 from raywf.ports import (
     Admission,
     AggregatorRow,
@@ -34,9 +37,11 @@ from raywf.ports import (
     LimitRow,
     Loaded,
     OwnerRow,
+    Resealed,
     ScheduleRow,
     SnapshotRow,
     StatusChange,
+    StoredValue,
     StoreFacts,
     VersionRow,
 )
@@ -65,6 +70,7 @@ class MemoryStore:
     cache: dict[tuple[str, str], CachedRow] = field(default_factory=dict)
     seen: dict[str, float] = field(default_factory=dict)
     deployments: dict[tuple[str, str, int], DeploymentRow] = field(default_factory=dict)
+    facts: dict[str, str] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
 
@@ -250,8 +256,8 @@ class MemoryJournal:
         return sorted(rows, key=lambda row: (-row.stored_at, row.key))[:limit]
 
     async def facts(self) -> StoreFacts:
-        self._open()
-        return StoreFacts(self._url, 0, "memory", {"shards": "256"})
+        store = self._open()
+        return StoreFacts(self._url, 0, "memory", {"shards": "256", **store.facts})
 
     async def close(self) -> None:
         self._store = None
@@ -344,6 +350,21 @@ class MemoryJournal:
         store = self._open()
         with store.lock:
             return store.schedules.pop((namespace, id), None) is not None
+
+    async def set_fact(self, name: str, value: str) -> None:
+        self._open().facts[name] = value
+
+    async def stored_values(self, place: str, after: Sequence[Any] | None, limit: int) -> list[StoredValue]:
+        store = self._open()
+        with store.lock:
+            found = stored_values(store, PLACES[place])
+            wanted = len(PLACES[place].identity)
+            return [each for each in found if after is None or each.of_row[:wanted] > tuple(after)][:limit]
+
+    async def reseal(self, place: str, changes: Sequence[Resealed]) -> int:
+        store = self._open()
+        with store.lock:
+            return sum([reseal(store, PLACES[place], each) for each in changes])
 
     async def due_schedules(self, lane: str, shards: Sequence[int], until: float) -> list[ScheduleRow]:
         store, wanted = self._open(), set(shards)

@@ -26,7 +26,7 @@ from raywf.runtime.data import Blobs, spill
 from raywf.runtime.evaluate import failure_of
 from raywf.runtime.host import Host
 from raywf.runtime.live import address
-from raywf.runtime.spool import Progress, spool_path
+from raywf.runtime.spool import Progress, shown, spool_path
 from raywf.runtime.watchdog import LIMIT_S
 from raywf.runtime.work import RemoteCall
 from raywf.runtime.worker import Chunk, Item
@@ -126,8 +126,10 @@ class ChunkDispatcher:
         blob_mark: str,
         owner: str,
         listener: tuple[str, str] | None = None,
+        spool_key: bytes | None = None,
     ) -> None:
         self.listener = listener
+        self._spool_key = spool_key
         self._flights: dict[int, _Flight] = {}
         self.host = host
         self.transport = transport
@@ -248,6 +250,7 @@ class ChunkDispatcher:
             number=flight.number,
             is_heard=kind.options.heartbeat_timeout is not None,
             cleanup=kind.options.cleanup_timeout,
+            spool_key=self._spool_key,
         )
         self._flights[flight.number] = flight
         flight.ref = self._depart(flight, chunk, self._sent_by_value(kind.function), list(hot.values()))
@@ -336,6 +339,8 @@ class ChunkDispatcher:
         """The worker died: results in its notes count, the task it was in is lost, the rest never began."""
         try:
             progress = await self.transport.notes(spool_path(self.owner, flight.number), flight.sent_at)
+            if progress is not None:
+                progress.outcomes = {at: shown(each, self._spool_key) for at, each in progress.outcomes.items()}
         except Exception:
             log.exception("the notes of a dead worker could not be fetched: all its tasks count as lost")
             progress = None

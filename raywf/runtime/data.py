@@ -35,6 +35,47 @@ class Blobs(Protocol):
         ...
 
 
+class NamedBlobs(Blobs, Protocol):
+    """The same, for who gives the names (``runtime.sealed``)."""
+
+    def write(self, name: str, data: bytes) -> None:
+        """Store the bytes durably under a name, unless there are some. Raises ``StoreUnavailable``."""
+        ...
+
+    def read(self, name: str) -> bytes | None:
+        """The bytes of a name; None where there are none. Raises ``StoreUnavailable``."""
+        ...
+
+    def has(self, name: str) -> bool: ...
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        ...
+
+    def remove(self, name: str) -> None: ...
+
+
+class Recent:
+    """Bytes by name, the last used, up to ``room`` in all."""
+
+    def __init__(self, room: int = 64 * 2**20) -> None:
+        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._room = room
+
+    def get(self, name: str) -> bytes | None:
+        found = self._kept.get(name)
+        if found is not None:
+            self._kept.move_to_end(name)
+        return found
+
+    def put(self, name: str, data: bytes) -> None:
+        if len(data) > self._room // 2 or name in self._kept:
+            return
+        self._kept[name] = data
+        while sum(map(len, self._kept.values())) > self._room:
+            self._kept.popitem(last=False)
+
+
 def blob_hash(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
@@ -75,6 +116,21 @@ class MemoryBlobs:
         except KeyError:
             raise StoreUnavailable(f"the large value {hash_} is not in this process: it ended with another") from None
 
+    def write(self, name: str, data: bytes) -> None:
+        self._blobs.setdefault(name, data)
+
+    def read(self, name: str) -> bytes | None:
+        return self._blobs.get(name)
+
+    def has(self, name: str) -> bool:
+        return name in self._blobs
+
+    def names(self) -> list[str]:
+        return sorted(self._blobs)
+
+    def remove(self, name: str) -> None:
+        self._blobs.pop(name, None)
+
     def close(self) -> None:
         pass
 
@@ -84,31 +140,20 @@ class FileBlobs:
 
     def __init__(self, root: Path, cache_bytes: int = 64 * 2**20) -> None:
         self.root = root
-        self._cache: OrderedDict[str, bytes] = OrderedDict()
-        self._room = cache_bytes
+        self._recent = Recent(cache_bytes)
 
     def _path(self, hash_: str) -> Path:
         return self.root / hash_[:2] / hash_
 
     def put(self, data: bytes) -> str:
         hash_ = blob_hash(data)
-        path = self._path(hash_)
-        try:
-            if not path.exists():
-                _make_durably(path.parent)
-                _write_durably(path, data)
-        except OSError as error:
-            raise StoreUnavailable(
-                f"a value of {len(data)} bytes could not be written to {path}: {error.strerror or error}. "
-                "Results above 64 KB are kept beside the store: free space there, or make the directory writable."
-            ) from error
-        self._remember(hash_, data)
+        self.write(hash_, data)
+        self._recent.put(hash_, data)
         return hash_
 
     def get(self, hash_: str) -> bytes:
-        cached = self._cache.get(hash_)
+        cached = self._recent.get(hash_)
         if cached is not None:
-            self._cache.move_to_end(hash_)
             return cached
         path = self._path(hash_)
         try:
@@ -118,18 +163,44 @@ class FileBlobs:
                 f"the large value {hash_} is not at {path}: {error.strerror or error}. "
                 "It was written beside the store: move both together, or restore the directory."
             ) from error
-        self._remember(hash_, data)
+        self._recent.put(hash_, data)
         return data
+
+    def write(self, name: str, data: bytes) -> None:
+        path = self._path(name)
+        try:
+            if not path.exists():
+                _make_durably(path.parent)
+                _write_durably(path, data)
+        except OSError as error:
+            raise StoreUnavailable(
+                f"a value of {len(data)} bytes could not be written to {path}: {error.strerror or error}. "
+                "Results above 64 KB are kept beside the store: free space there, or make the directory writable."
+            ) from error
+
+    def read(self, name: str) -> bytes | None:
+        path = self._path(name)
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreUnavailable(f"the large value {name} cannot be read at {path}: {error.strerror}") from error
+
+    def has(self, name: str) -> bool:
+        return self._path(name).exists()
+
+    def names(self) -> list[str]:
+        return sorted(path.name for path in self.root.glob("??/*") if not path.name.startswith("."))
+
+    def remove(self, name: str) -> None:
+        path = self._path(name)
+        path.unlink(missing_ok=True)
+        if path.parent.is_dir():
+            _sync(path.parent)
 
     def close(self) -> None:
         pass
-
-    def _remember(self, hash_: str, data: bytes) -> None:
-        if len(data) > self._room // 2 or hash_ in self._cache:
-            return
-        self._cache[hash_] = data
-        while sum(map(len, self._cache.values())) > self._room:
-            self._cache.popitem(last=False)
 
 
 def _make_durably(directory: Path) -> None:

@@ -268,7 +268,7 @@ class Owner:
 
     async def folded(self, loaded: Loaded) -> Live:
         """An execution as its history says; a snapshot that cannot be used costs the longer way and nothing else."""
-        row, rows, kept = loaded
+        row, rows, kept = loaded.given()
         definition, part = last_part(rows, row.definition)
         await self.definitions.load(self.journal, definition)
         plan = self.definitions.plan(definition)

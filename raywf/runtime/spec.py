@@ -24,7 +24,8 @@ class ActorSpec:
     ``count``: how many actors the lane has (``placement.PER_NODE``: one on each node; None: as many as it has, else what is
     usual for the store). ``only``: the one shard of an isolated execution. ``driver``: the process that a private Ray ends
     with. ``node``: where it lives, ``held``: the shards it holds; None: where Ray puts it, and every ``count``-th. ``home``: the host
-    whose file the store is; None: it is a server's."""
+    whose file the store is; None: it is a server's. ``codec``: how it writes values, as text that says where keys are
+    and holds none."""
 
     url: str
     namespace: str
@@ -42,6 +43,7 @@ class ActorSpec:
     node: str | None = None
     held: tuple[int, ...] | None = None
     home: str | None = None
+    codec: str = ""
 
     @property
     def shards(self) -> Sequence[int]:

@@ -3,7 +3,8 @@
 A chunk of tasks shares its worker's fate. So that a task which ends its worker costs exactly its own attempt, the worker
 appends a line before and a record after each task; the page cache outlives the process. After a crash the owner reads
 which tasks have ended (their results count), which one was running (its attempt is lost) and which never began (they
-queue again as if nothing had happened).
+queue again as if nothing had happened). Where the store is encrypted, results are hidden here under a key that the owner holds
+in memory: nobody reads them from a disk that outlives it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
 from typing import Any
 
+from raywf.sealing.passing import hide, show
+
 
 def spool_path(owner: str, chunk: int) -> Path:
     """Where the worker of a chunk keeps its notes, on whichever node it runs."""
@@ -26,7 +29,8 @@ def spool_path(owner: str, chunk: int) -> Path:
 class SpoolWriter:
     """Appends to the notes of one chunk."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, key: bytes | None = None) -> None:
+        self._key = key
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path = path
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -37,6 +41,8 @@ class SpoolWriter:
     def ended(self, item: int, outcome: list[Any], begins: int | None = None) -> None:
         """Note the outcome of an item, and in the same write that the next one begins."""
         match outcome:
+            case _ if self._key is not None:
+                note = f'["r",{item},"{hide(self._key, json.dumps(outcome))}"]\n'
             case ["ok", str(text)]:
                 note = f'["r",{item},["ok",{quoted(text)}]]\n'
             case _:
@@ -87,3 +93,8 @@ def read_spool(path: Path) -> Progress | None:
             progress.running = None
     progress.last_words = "\n".join(words)
     return progress
+
+
+def shown(outcome: Any, key: bytes | None) -> Any:
+    """An outcome from notes that were written with a key, or without. Raises ``ValueError`` for what was changed."""
+    return json.loads(show(key, outcome)) if key is not None and isinstance(outcome, str) else outcome

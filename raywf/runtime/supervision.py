@@ -113,7 +113,7 @@ class Supervisor:
         self._spawn(self._keep_balance())
 
     async def ensure(self, wanted: ActorSpec) -> Layout:
-        """Have the actors of a lane running with this bundle.
+        """Have the actors of a lane running with this bundle and codec.
 
         Raises ``StoreUnavailable`` when the store is held by another engine.
         """
@@ -122,7 +122,7 @@ class Supervisor:
         lane = self._lanes.setdefault(wanted.lane, Lane())
         async with lane.lock:
             current = next((spec for spec, _ in lane.members.values()), None)
-            if current is not None and current.bundle != wanted.bundle:
+            if current is not None and (current.bundle, current.codec) != (wanted.bundle, wanted.codec):
                 await self._retire(lane)
             if not lane.members:
                 for index in range(wanted.count or 1):

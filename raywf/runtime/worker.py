@@ -7,7 +7,7 @@ import contextvars
 import faulthandler
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,7 +40,7 @@ class Chunk:
     """Some tasks of one kind in one call. ``hot`` are the hashes of the large values sent along, in order.
     ``stall_limit``: for how many seconds an async task may block its loop. ``listener`` is the actor that hears what its
     tasks say, ``number`` what it calls the chunk; ``is_heard``: they must say that they have begun. ``cleanup``: the seconds
-    that an async task which is cancelled has, in a worker that outlives it."""
+    that an async task which is cancelled has, in a worker that outlives it. ``spool_key`` hides the notes."""
 
     bundle: Bundle
     function: FunctionRef
@@ -56,6 +56,7 @@ class Chunk:
     number: int = 0
     is_heard: bool = False
     cleanup: float = CLEANUP_S
+    spool_key: bytes | None = field(default=None, repr=False)
 
 
 _code = Code()
@@ -79,7 +80,7 @@ def run_chunk(
         _received.add(hash(sent))
     if _previous is not None:
         _previous.unlink(missing_ok=True)
-    spool = SpoolWriter(chunk.spool)
+    spool = SpoolWriter(chunk.spool, chunk.spool_key)
     _previous = chunk.spool
     began = time.perf_counter()
     try:

@@ -64,7 +64,7 @@ def _room(
 
 
 _EVERY_ROOM = (
-    "errors config ports telemetry core aggregation definition journal providers runtime actors client cli "
+    "errors config ports telemetry sealing core aggregation definition journal providers runtime actors client cli "
     "dashboard demo testing compat"
 )
 
@@ -75,28 +75,29 @@ HOUSE: dict[str, Room] = {
     "config": _room("core errors", never=OPENERS),
     "ports": _room("core errors config", never=OPENERS - {"asyncio"}),
     "telemetry": _room("core errors config", "opentelemetry", never=OPENERS - {"threading"}),
+    "sealing": _room("core errors", lazily="cryptography pyarrow", never=OPENERS),
     "definition": _room(
         "core errors aggregation", "pydantic typing_extensions yaml jsonschema", lazily="pyarrow numpy", never=OPENERS
     ),
-    "journal": _room("core errors config ports telemetry", "apsw asyncpg tenacity pydantic"),
+    "journal": _room("core errors config ports telemetry sealing", "apsw asyncpg tenacity pydantic"),
     "providers": _room("core errors config ports telemetry", "httpx httpx_aiohttp aiohttp tenacity pydantic"),
     "runtime": _room(
-        "core errors config ports telemetry definition aggregation",
+        "core errors config ports telemetry sealing definition aggregation",
         "pydantic tenacity cloudpickle",
         lazily="pyarrow numpy jsonschema",
     ),
     "actors": _room(
-        "core errors config ports telemetry definition aggregation runtime journal providers",
+        "core errors config ports telemetry sealing definition aggregation runtime journal providers",
         "ray pydantic tenacity cloudpickle",
         lazily="pyarrow numpy",
     ),
     "client": _room(
-        "core errors config ports telemetry definition runtime journal actors aggregation",
+        "core errors config ports telemetry sealing definition runtime journal actors aggregation",
         "pydantic tenacity cloudpickle",
         lazily="pyarrow numpy",
     ),
     "cli": _room(
-        "core errors config definition journal client aggregation raywf demo dashboard testing",
+        "core errors config sealing definition journal client aggregation raywf demo dashboard testing",
         "typer click rich yaml pydantic",
         lazily="pyarrow jsonschema tenacity",
     ),

@@ -23,7 +23,7 @@ COMMANDS = (
     "retry fork demo run ls show query stream update why history watch result results cancel pause resume resolve signal approve reject "
     "limits cache "
     "schedule graph validate up down doctor version chaos emit triggers replay export import archive "
-    "deploy versions nodes drain"
+    "deploy versions nodes drain keys"
 ).split()
 
 

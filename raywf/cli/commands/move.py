@@ -71,13 +71,15 @@ def import_(
     from raywf.client.exporting import ExportedExecution, import_execution
     from raywf.client.reading import blobs_of
     from raywf.journal.factory import make, open_inbox
+    from raywf.journal.sealed import sealer_of
 
     place = place_of(store, namespace)
     exported = ExportedExecution.load(file)
 
     async def run() -> str:
         await make(place.store)
-        inbox, blobs = open_inbox(place.store), blobs_of(place.store)
+        inbox = open_inbox(place.store)
+        blobs = blobs_of(place.store, sealer_of(inbox))
         try:
             return await import_execution(exported, inbox, blobs, place.namespace, go_on=go_on, by=actor_name(by))
         finally:
@@ -116,12 +118,14 @@ def archive(
     from raywf.client.reading import blobs_of
     from raywf.client.tabular import older_than as instant
     from raywf.journal.factory import open_inbox
+    from raywf.journal.sealed import sealer_of
 
     place = place_of(store, namespace)
     until = instant(older_than)
 
     async def run() -> Archived | int:
-        inbox, blobs = open_inbox(place.store), blobs_of(place.store)
+        inbox = open_inbox(place.store)
+        blobs = blobs_of(place.store, sealer_of(inbox))
         try:
             if dry_run:
                 return await count_archivable(inbox, place.namespace, until, workflow)

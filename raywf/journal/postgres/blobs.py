@@ -32,23 +32,38 @@ class PostgresBlobs:
 
     def put(self, data: bytes) -> str:
         """Store the bytes durably; returns their content hash. The same bytes are kept once."""
-        if len(data) > _LARGEST:
-            raise StoreUnavailable(
-                f"a value of {len(data)} bytes is too large for PostgreSQL, which keeps at most {_LARGEST} in one: "
-                "write it to a file or an object store and pass its address on."
-            )
         hash_ = hashlib.sha256(data).hexdigest()
-        self._wait(lambda db: db.execute("INSERT INTO blobs VALUES ($1, $2) ON CONFLICT DO NOTHING", hash_, data))
+        self.write(hash_, data)
         return hash_
 
     def get(self, hash_: str) -> bytes:
         """The bytes of a hash. Raises ``StoreUnavailable``."""
-        data = self._wait(lambda db: db.fetchval("SELECT data FROM blobs WHERE hash = $1", hash_))
+        data = self.read(hash_)
         if data is None:
             raise StoreUnavailable(
                 f"store {self._link.shown}: the large value {hash_} is not there: restore the table."
             )
-        return bytes(data)
+        return data
+
+    def write(self, name: str, data: bytes) -> None:
+        """Store the bytes durably under a name, unless there are some."""
+        _refuse_too_large(data)
+        self._wait(lambda db: db.execute("INSERT INTO blobs VALUES ($1, $2) ON CONFLICT DO NOTHING", name, data))
+
+    def read(self, name: str) -> bytes | None:
+        """The bytes of a name; None where there are none."""
+        data = self._wait(lambda db: db.fetchval("SELECT data FROM blobs WHERE hash = $1", name))
+        return None if data is None else bytes(data)
+
+    def has(self, name: str) -> bool:
+        return bool(self._wait(lambda db: db.fetchval("SELECT EXISTS (SELECT 1 FROM blobs WHERE hash = $1)", name)))
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        return [row[0] for row in self._wait(lambda db: db.fetch("SELECT hash FROM blobs ORDER BY hash"))]
+
+    def remove(self, name: str) -> None:
+        self._wait(lambda db: db.execute("DELETE FROM blobs WHERE hash = $1", name))
 
     def close(self) -> None:
         with self._starting:
@@ -63,6 +78,14 @@ class PostgresBlobs:
                 self._loop = asyncio.new_event_loop()
                 threading.Thread(target=_serve, args=(self._loop,), name="raywf-blobs", daemon=True).start()
         return asyncio.run_coroutine_threadsafe(self._link.run(work), self._loop).result()
+
+
+def _refuse_too_large(data: bytes) -> None:
+    if len(data) > _LARGEST:
+        raise StoreUnavailable(
+            f"a value of {len(data)} bytes is too large for PostgreSQL, which keeps at most {_LARGEST} in one: "
+            "write it to a file or an object store and pass its address on."
+        )
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:

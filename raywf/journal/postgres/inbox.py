@@ -13,11 +13,22 @@ import asyncpg
 from raywf.core.admission import rule_data
 from raywf.errors import StoreUnavailable
 from raywf.journal.conflicts import KeysTaken
+from raywf.journal.places import PLACES, select, update
 from raywf.journal.postgres import caching, commits, rows
 from raywf.journal.postgres.bell import ring
 from raywf.journal.postgres.link import Link, escaped
 from raywf.journal.postgres.reader import PostgresReader
-from raywf.ports import Batch, Clock, DefinitionRow, DeploymentRow, InboxRow, LimitRow, ScheduleRow
+from raywf.ports import (
+    Batch,
+    Clock,
+    DefinitionRow,
+    DeploymentRow,
+    InboxRow,
+    LimitRow,
+    Resealed,
+    ScheduleRow,
+    StoredValue,
+)
 
 T = TypeVar("T")
 
@@ -114,6 +125,22 @@ class PostgresInbox(PostgresReader):
 
     async def drop_schedule(self, namespace: str, id: str) -> bool:
         return await self._write("DELETE FROM schedules WHERE namespace = $1 AND id = $2", namespace, id) == 1
+
+    async def set_fact(self, name: str, value: str) -> None:
+        sql = "INSERT INTO meta VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+        await self._write(sql, name, value)
+
+    async def stored_values(self, place: str, after: Sequence[Any] | None, limit: int) -> list[StoredValue]:
+        found = await self._select(select(PLACES[place], after, "$"), *(after or ()), limit)
+        return [StoredValue(tuple(row)[:-1], row[-1]) for row in found]
+
+    async def reseal(self, place: str, changes: Sequence[Resealed]) -> int:
+        sql = update(PLACES[place], "$")
+
+        async def write(db: Any) -> int:
+            return sum([rows.count(await db.execute(sql, each.new, *each.identity, each.old)) for each in changes])
+
+        return await self._change(write)
 
 
 async def set_limit(db: Any, row: LimitRow) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 import apsw
 
@@ -15,6 +16,7 @@ from raywf.core.admission import Slot
 from raywf.errors import StoreUnavailable
 from raywf.journal.clock import SystemClock
 from raywf.journal.hosts import this_machine
+from raywf.journal.places import PLACES, select
 from raywf.journal.sqlite import caching, limits, rows, transactions
 from raywf.journal.sqlite.errors import explained
 from raywf.journal.sqlite.files import connect_client, connect_owner, metadata
@@ -31,8 +33,10 @@ from raywf.ports import (
     LimitRow,
     Loaded,
     OwnerRow,
+    Resealed,
     ScheduleRow,
     SnapshotRow,
+    StoredValue,
 )
 
 _PER_LOAD = 500
@@ -90,6 +94,19 @@ class SqliteInbox(SqliteReader):
 
     async def drop_schedule(self, namespace: str, id: str) -> bool:
         return await self._writer.run(lambda db: limits.drop(db, "drop_schedule", namespace, id))
+
+    async def set_fact(self, name: str, value: str) -> None:
+        await self._writer.run(lambda db: db.execute(query("set_meta"), (name, value)))
+
+    async def stored_values(self, place: str, after: Sequence[Any] | None, limit: int) -> list[StoredValue]:
+        found = PLACES[place]
+        asked = (*(after or ()), limit)
+        return await self._read(
+            lambda db: [StoredValue(row[:-1], row[-1]) for row in db.execute(select(found, after, "?"), asked)]
+        )
+
+    async def reseal(self, place: str, changes: Sequence[Resealed]) -> int:
+        return await self._writer.run(lambda db: transactions.reseal(db, PLACES[place], changes), 1.0)
 
     async def close(self) -> None:
         await super().close()  # first: the last connection folds the log into the file, and a reader cannot

@@ -11,9 +11,10 @@ import apsw
 
 from raywf.errors import LeaseLost, StoreUnavailable
 from raywf.journal.conflicts import KeysTaken
+from raywf.journal.places import Place, update
 from raywf.journal.sqlite import caching, rows
 from raywf.journal.sqlite.queries import query, run_many
-from raywf.ports import Batch, DeploymentRow, InboxRow, OwnerRow, SnapshotRow
+from raywf.ports import Batch, DeploymentRow, InboxRow, OwnerRow, Resealed, SnapshotRow
 
 _NOT_UNIQUE = (apsw.SQLITE_CONSTRAINT_PRIMARYKEY, apsw.SQLITE_CONSTRAINT_UNIQUE, apsw.SQLITE_CONSTRAINT_ROWID)
 
@@ -163,3 +164,12 @@ def forget(db: apsw.Connection, namespace: str, keys: Sequence[int], until: floa
         db.execute(query(name), (these,))
     db.execute(query("forget_commands"), {"namespace": namespace, "ids": rows.as_json([id_ for _, id_ in gone])})
     return len(gone)
+
+
+def reseal(db: apsw.Connection, place: Place, changes: Sequence[Resealed]) -> int:
+    """Replace stored values that are still the old ones. What a page held before is overwritten, not only let go of."""
+    db.pragma("secure_delete", 1)
+    statement, before = update(place, "?"), db.total_changes()
+    for each in changes:
+        db.execute(statement, (each.new, *each.identity, each.old))
+    return db.total_changes() - before

@@ -40,6 +40,8 @@ CODES: dict[str, int] = {
     "CodeMissing": 2,
     "NotFound": 3,
     "StoreUnavailable": 4,
+    "KeyMissing": 4,
+    "SealBroken": 1,
     "NotConnected": 4,
     "ResultTimeout": 5,
 }

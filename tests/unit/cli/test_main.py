@@ -37,7 +37,7 @@ def options_of(command: str) -> set[str]:
 def test_the_commands_are_these() -> None:
     group: Any = typer.main.get_command(program.app)
     assert sorted(group.commands) == sorted(
-        [*COMMANDS, "query", "stream", "update", "results", "schedule", "cache", "nodes", "drain"]
+        [*COMMANDS, "query", "stream", "update", "results", "keys", "schedule", "cache", "nodes", "drain"]
     )
     assert [f"results {name}" for name in group.commands["results"].commands] == RESULTS
 

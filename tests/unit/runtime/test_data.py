@@ -93,9 +93,9 @@ def test_a_file_that_went_away_is_missed_with_its_path(tmp_path: Path) -> None:
 def test_reading_goes_through_a_cache_of_bounded_size(tmp_path: Path) -> None:
     blobs = FileBlobs(tmp_path, cache_bytes=1000)
     hashes = [blobs.put(bytes([number]) * 400) for number in range(5)]
-    assert sum(map(len, blobs._cache.values())) <= 1000
+    assert sum(map(len, blobs._recent._kept.values())) <= 1000
     too_big = blobs.put(b"x" * 600)
-    assert too_big not in blobs._cache
+    assert too_big not in blobs._recent._kept
     assert [blobs.get(hash_)[0] for hash_ in hashes] == list(range(5))
 
 
