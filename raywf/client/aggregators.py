@@ -23,6 +23,7 @@ from raywf.ports import Clock
 from raywf.runtime.aggregating import unpacked
 from raywf.runtime.bundle import Bundle
 from raywf.runtime.spec import ActorSpec, aggregator_lane
+from raywf.sealing import Codec
 
 if TYPE_CHECKING:
     from raywf.client.door import _Loop
@@ -35,7 +36,7 @@ PATIENCE_S = 60.0
 """How long a call is repeated while the actor is being restarted."""
 
 
-def start_aggregator(place: Place, url: str, namespace: str, name: str, codec: str = "") -> Any:
+def start_aggregator(place: Place, url: str, namespace: str, name: str, codec: Codec) -> Any:
     """The actor of an aggregator, started if it does not run."""
     from raywf.actors.aggregator import AggregatorActor
     from raywf.runtime import ray as adapter
@@ -53,7 +54,7 @@ def start_aggregator(place: Place, url: str, namespace: str, name: str, codec: s
         name=f"aggregator-{name}",
         only=0,
         driver=os.getpid() if place.private else None,
-        codec=codec,
+        codec=codec.to_text(),
     )
     return adapter.spawn(AggregatorActor, spec.name, place.namespace, (spec,), max_restarts=-1, get_if_exists=True)
 

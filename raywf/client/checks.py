@@ -84,3 +84,11 @@ def check_tags(tags: object) -> dict[str, str]:
             raise InvalidInput(f"tag {key!r}={value!r}: tags are strings, so that they can be searched for")
         out[check_text(f"tag {key!r}", key)] = check_text(f"tag {key!r}", value)
     return out
+
+
+def id_taken(execution_id: str, by: str) -> str:
+    """What is wrong with the id of a submit that another execution has."""
+    return (
+        f"execution_id {execution_id!r} belongs to an execution of {by} with another workflow or other arguments: "
+        "choose another id, or leave it out"
+    )

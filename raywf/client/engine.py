@@ -18,7 +18,7 @@ from typing import Any
 from raywf.client.aggregators import AsyncAggregator, start_aggregator
 from raywf.client.bulk import BulkOfEngine
 from raywf.client.caching import CacheOfEngine
-from raywf.client.checks import check_deadline, check_priority, check_started, check_tags, checked_codec
+from raywf.client.checks import check_deadline, check_priority, check_started, check_tags, checked_codec, id_taken
 from raywf.client.collecting import bind_submit, collect, rule_of
 from raywf.client.commands import Commands
 from raywf.client.deploying import VersionsOfEngine
@@ -492,7 +492,7 @@ class AsyncWorkflowEngine(
         closed = []
         for request, (answer, detail) in zip(requests, answers, strict=True):
             if answer == "taken":
-                raise AlreadyExists(_taken(request.id, detail))
+                raise AlreadyExists(id_taken(request.id, detail))
             if answer == "closed":
                 closed.append(request.id)
         await self._results.look(closed)
@@ -521,7 +521,7 @@ class AsyncWorkflowEngine(
         for index, (input_, id_) in enumerate(zip(inputs, execution_ids, strict=True)):
             row = existing.get(id_)
             if row is not None and row.fingerprint != fingerprint(workflow.definition, input_):
-                raise AlreadyExists(f"input {index}: {_taken(id_, f'{row.workflow} {row.version}')}")
+                raise AlreadyExists(f"input {index}: {id_taken(id_, f'{row.workflow} {row.version}')}")
 
     async def _prepare(self, lane: Lane, workflow: Workflow[..., Any]) -> None:
         """Before the first submit of a workflow: know its definition, and send what only this process can send."""
@@ -564,9 +564,7 @@ class AsyncWorkflowEngine(
     def _aggregator_actor(self, name: str) -> Any:
         if name not in self._aggregators:
             assert self._place is not None
-            self._aggregators[name] = start_aggregator(
-                self._place, self.store, self.namespace, name, self._codec.to_text()
-            )
+            self._aggregators[name] = start_aggregator(self._place, self.store, self.namespace, name, self._codec)
         return self._aggregators[name]
 
     def _forget_aggregator(self, name: str) -> None:
@@ -581,13 +579,6 @@ class AsyncWorkflowEngine(
     def _poke(self, execution_id: str) -> None:
         for lane in self._lanes.values():
             lane.poke(execution_id)
-
-
-def _taken(execution_id: str, by: str) -> str:
-    return (
-        f"execution_id {execution_id!r} belongs to an execution of {by} with another workflow or other arguments: "
-        "choose another id, or leave it out"
-    )
 
 
 @asynccontextmanager

@@ -37,6 +37,13 @@ def rule_from(data: Mapping[str, Any]) -> StartRule:
     return StartRule(**data)
 
 
+def start_after_s(rule: StartRule, args: Sequence[Any]) -> float:
+    """How long it takes to start with what is given, if nothing more comes: of a batch a list."""
+    size = len(args[0]) if rule.kind == "batch" and args and isinstance(args[0], list) else 1
+    at = decide(rule, [0.0] * size, 0.0, False).look_at
+    return 0.0 if at is None else at
+
+
 class Verdict(NamedTuple):
     """``take`` submits off the front: they start one execution (``start``), or belong to the one that runs. ``look_at``: when
     time alone changes the answer."""

@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import functools
 import itertools
+import json
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -26,15 +27,17 @@ from typing import Any, Protocol, cast
 
 from raywf.client.reading import Readings, open_approvals, open_doubts
 from raywf.config import Settings
+from raywf.core import events as ev
 from raywf.core.approvals import answerer
+from raywf.core.codec import from_record
 from raywf.core.ids import SHARDS
 from raywf.definition.values import encode
 from raywf.definition.workflows import Workflow
-from raywf.errors import RaywfError
+from raywf.errors import InvalidInput, RaywfError
 from raywf.journal import memory
 from raywf.journal.group_commit import GroupCommit
 from raywf.journal.memory import MemoryJournal
-from raywf.ports import Batch, EventRow, Journal, OwnerRow
+from raywf.ports import Batch, EventRow, ExecutionRow, InboxRow, Journal, OwnerRow
 from raywf.runtime.clock import SystemEntropy
 from raywf.runtime.data import MemoryBlobs
 from raywf.runtime.definitions import definition_row
@@ -47,7 +50,8 @@ from raywf.testing.ledger import Clock, Ledger
 from raywf.testing.work import FaultyWork, WatchedCode, code_of
 
 ID = "test"
-"""The id of the execution that a test runs."""
+"""The id of the execution that a test runs, unless it names one."""
+LANE = "default/testing"
 
 _PATIENCE_S = 3600.0 * 24 * 3650
 _MOST_LIVES = 1000
@@ -84,7 +88,9 @@ class Calm:
 
 @dataclass(slots=True)
 class Scene:
-    """What an execution is run with. ``decide`` answers an at-most-once task in doubt: outcome and encoded value by key."""
+    """What an execution is run with. ``decide`` answers an at-most-once task in doubt: outcome and encoded value by key;
+    ``start_after_s`` is how long its start rule has it wait; ``deadline`` an epoch second; ``retries`` how often it is retried
+    when it has failed."""
 
     workflow: Workflow[..., Any]
     input: bytes
@@ -96,6 +102,13 @@ class Scene:
     seed: int = 0
     watch: Watch = field(default_factory=Calm)
     decide: Callable[[str], tuple[str, bytes | None]] | None = None
+    updates: Mapping[str, Any] = field(default_factory=dict)
+    id: str = ID
+    priority: int = 0
+    deadline: float | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    start_after_s: float = 0.0
+    retries: int = 0
 
 
 class Lives:
@@ -111,6 +124,7 @@ class Lives:
         self.readings.blobs = self.blobs
         self.commits = 0
         self.deaths = 0
+        self.retried = 0
         self.ids: dict[int, str] = {}
         self.closing: EventRow | None = None
         self._at_the_end: Callable[[], Awaitable[None]] | None = None
@@ -153,10 +167,13 @@ class Lives:
         try:
             former = [f"{self.name}-{number}" for number in range(self.deaths)]
             await owner.claim(range(SHARDS), dead=former)
-            definition = self.scene.workflow.definition
+            scene, definition = self.scene, self.scene.workflow.definition
+            if self.deaths == 0 and scene.start_after_s:
+                await asyncio.sleep(scene.start_after_s)
             request = SubmitRequest(
-                ID, self.deaths == 0, definition.content_hash, self.scene.input, "", 0, None, {}, None, None
-            )
+                scene.id, self.deaths == 0, definition.content_hash, scene.input, "", scene.priority, scene.deadline,
+                dict(scene.tags), None, None,
+            )  # fmt: skip
             await owner.submit("test", [definition_row(definition)], [request], True)
             await self._awake(owner)
             await self._to_the_end(owner, moved)
@@ -186,7 +203,7 @@ class Lives:
             work=functools.partial(FaultyWork, faults=scene.faults, is_dead=lambda: loop.is_dead, die=loop.die),
         )
         now = clock.now()
-        me = OwnerRow(name, "default/testing", "localhost", 0, b"{}", now, now + 3600.0, False)
+        me = OwnerRow(name, LANE, "localhost", 0, b"{}", now, now + 3600.0, False)
         owner = Owner(me, "default", parts)
         moved = cast(_Noticing, owner.commits).moved = asyncio.Event()
         return owner, moved
@@ -199,26 +216,53 @@ class Lives:
 
     async def _to_the_end(self, owner: Owner, moved: asyncio.Event) -> None:
         """Answer whoever asks, until the execution has ended or only somebody else could move it."""
-        live = owner.host.open.get(ID)
-        for number, (name, payload) in enumerate(self.scene.signals.items()):
-            if live is not None:
+        id_ = self.scene.id
+        live = owner.host.open.get(id_)
+        if live is not None:
+            for number, (name, payload) in enumerate(self.scene.signals.items()):
                 owner.host.signal(live, name, encode(payload), f"signal-{number}", None)
+            for number, (name, payload) in enumerate(self.scene.updates.items()):
+                owner.updates.take(
+                    live, self._command("update", {"name": name, "value": encode(payload).decode()}, number)
+                )
         while True:
             moved.clear()
             await owner.commits.drain()
-            row = await self.readings.row(ID)
+            row = await self.readings.row(id_)
             if row.ended_at is not None:
+                if row.status == "failed" and self.retried < self.scene.retries:
+                    await self._retry(owner)
+                    continue
                 break
             self._answer(owner)
             try:
                 await asyncio.wait_for(moved.wait(), _PATIENCE_S)
             except TimeoutError:
+                await self._check_updates(row)
                 each = next(iter(owner.host.open.values()), None)
                 waiting_for = row.waiting_for if each is None else each.waiting_for or each.status
                 raise Stuck(f"the execution cannot end by itself: it waits for {waiting_for}") from None
+        await self._check_updates(row)
         if self._at_the_end is not None:
             await self._at_the_end()
         self.closing = await self.readings.outcome(row)
+
+    def _command(self, kind: str, body: dict[str, Any], number: int) -> InboxRow:
+        at, words = self.scene.clock.seconds(), json.dumps(body).encode()
+        return InboxRow(0, "default", self.scene.id, LANE, kind, words, f"{kind}-{number}", None, at)
+
+    async def _retry(self, owner: Owner) -> None:
+        """As ``handle.retry()`` does: a row of the inbox, which counts once however often a life sends it."""
+        await self.store.send(self._command("retry", {}, self.retried))
+        await owner.hear()
+        self.retried += 1
+
+    async def _check_updates(self, row: ExecutionRow) -> None:
+        """Raises ``InvalidInput`` with the words of a validator that has refused an update."""
+        for event in await self.store.history(row.key) if self.scene.updates else ():
+            told = from_record(event.kind, event.task, event.attempt, event.data)
+            if isinstance(told, ev.UpdateRefused):
+                raise InvalidInput(f"update {told.name!r} of execution {row.id!r} was refused: {told.failure.message}")
 
     def _answer(self, owner: Owner) -> None:
         host, approve, decide = owner.host, self.scene.approve, self.scene.decide
