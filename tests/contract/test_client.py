@@ -561,9 +561,14 @@ def test_a_generator_of_inputs(engine: raywf.WorkflowEngine) -> None:
 
 
 def test_what_is_no_workflow_is_refused(engine: raywf.WorkflowEngine) -> None:
-    for wrong in (double, echo.function, None, "doubling"):
+    for wrong in (double, echo.function, None):
         with pytest.raises((raywf.DefinitionError, raywf.InvalidInput, TypeError)):
             engine.submit(wrong, 1)
+
+
+def test_a_name_that_nobody_deployed_is_not_found(engine: raywf.WorkflowEngine) -> None:
+    with pytest.raises(raywf.NotFound, match="no-such-workflow"):
+        engine.submit("no-such-workflow", 1)
 
 
 # -- cancel ----------------------------------------------------------------------------------------------------------
