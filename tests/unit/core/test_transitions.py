@@ -396,3 +396,19 @@ def test_an_answer_that_nobody_asked_for_is_no_answer_to_a_later_question() -> N
     state = fold(plan, [START, ev.ApprovalDecided("a", True, "", "i1"), ev.TaskCompleted("b", 1, b"")])
     state = evolve(state, ev.ApprovalRequested("a", "?", b"5"))
     assert status(state, "a") == "waiting"
+
+
+def test_a_pause_and_its_end_ask_nobody_twice_to_end() -> None:
+    """An execution that was cancelled waits for the ends of its attempts; a pause changes nothing about that."""
+    plan = plan_of(call("a"), call("b"))
+    cancelled = fold(plan, [START, ev.CancelRequested("enough"), ev.PauseRequested("later", False)])
+    assert list(outstanding(cancelled)) == [CancelAttempt(0, None, 1), CancelAttempt(1, None, 1)]
+    resumed, effects = step(cancelled, ev.ResumeRequested())
+    assert effects == ()
+    assert list(outstanding(resumed)) == list(outstanding(cancelled))
+
+
+def test_what_a_pause_held_back_is_owed_at_its_end() -> None:
+    paused = fold(plan_of(call("a"), call("b")), [START, ev.AttemptStarted("a", 1), ev.PauseRequested("later", False)])
+    assert list(outstanding(paused)) == [StartAttempt(0, None, 1)], "what runs is not held back"
+    assert step(paused, ev.ResumeRequested())[1] == (StartAttempt(1, None, 1),)
