@@ -7,6 +7,7 @@ acknowledged by number, and what an actor does not know any more is read from th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
@@ -378,12 +379,14 @@ class Lane:
     def poke(self, execution_id: str) -> None:
         """A command was sent: let the owner look at once."""
         if self._members:
-            self._member(execution_id).handle.poke.remote()
+            with contextlib.suppress(*self._reach.OutOfReach):  # it looks by itself, a little later
+                self._member(execution_id).handle.poke.remote()
 
     async def close(self) -> None:
         self._closed = True
         for member in self._members:
-            member.handle.forget.remote(self.client)
+            with contextlib.suppress(*self._reach.OutOfReach):
+                member.handle.forget.remote(self.client)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

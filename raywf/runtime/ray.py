@@ -30,7 +30,7 @@ from ray.experimental.internal_kv import internal_kv_get_gcs_client
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raywf.core.plan import TaskOptions
-from raywf.errors import StoreUnavailable
+from raywf.errors import NotConnected, StoreUnavailable
 from raywf.runtime.balance import NodeRow
 from raywf.runtime.chunks import WorkerDied
 from raywf.runtime.spool import Progress, read_spool
@@ -177,10 +177,57 @@ def _loopback_only(on: bool) -> None:
 _was_cluster = False
 
 
+class Disconnected(RayError):  # type: ignore[misc]  # Ray has no types here
+    """This process has left the Ray that the actor is on."""
+
+    def __init__(self) -> None:
+        self.cause = NotConnected(
+            "this process is not connected to the engine's Ray any more: ray.shutdown() was called, or another Ray was joined "
+            "since. Nothing that was accepted is lost: connect again to go on."
+        )
+        super().__init__(str(self.cause))
+
+
+class Handle:
+    """An actor's handle that only ever calls the actor. Ray's own starts or joins whatever Ray it finds when this process is
+    connected to none, and it is called from the background here, after a program has called ``ray.shutdown()``, too."""
+
+    __slots__ = ("actor",)
+
+    def __init__(self, actor: Any) -> None:
+        self.actor = actor
+
+    def __getattr__(self, name: str) -> _Method:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Method(getattr(self.actor, name))
+
+
+class _Method:
+    __slots__ = ("_method",)
+
+    def __init__(self, method: Any) -> None:
+        self._method = method
+
+    def remote(self, *args: Any, **kwargs: Any) -> Any:
+        if not ray.is_initialized():
+            raise Disconnected
+        try:
+            return self._method.remote(*args, **kwargs)
+        except RayError:
+            raise
+        except Exception as error:
+            if "Can't find actor" in str(error):  # it is on the Ray that this process was connected to before
+                raise Disconnected from error
+            raise
+
+
 def find_actor(name: str, namespace: str) -> Any:
     """The handle of a named actor; None when there is none."""
+    if not ray.is_initialized():
+        raise Disconnected
     try:
-        return ray.get_actor(name, namespace=namespace)
+        return Handle(ray.get_actor(name, namespace=namespace))
     except ValueError:
         return None
 
@@ -218,7 +265,7 @@ def spawn(
     }
     if strategy is not None:
         options["scheduling_strategy"] = strategy
-    return ray.remote(cls).options(**options).remote(*args)
+    return Handle(ray.remote(cls).options(**options).remote(*args))
 
 
 def spawn_worker(cls: type, args: tuple[Any, ...], demand: Mapping[str, float]) -> Any:
@@ -247,7 +294,7 @@ def here() -> tuple[int, str]:
 
 
 def kill(actor: Any) -> None:
-    ray.kill(actor, no_restart=True)
+    ray.kill(actor.actor if isinstance(actor, Handle) else actor, no_restart=True)
 
 
 def end_this_actor() -> None:

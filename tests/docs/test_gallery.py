@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import runpy
 import subprocess
 import sys
@@ -14,7 +15,8 @@ import pytest
 from tests.docs.pages import ROOT, printed_by
 
 _HERE = ROOT / "examples" / "gallery"
-GALLERY = sorted(path for path in _HERE.glob("*.py") if "connect" not in path.read_text(encoding="utf-8"))
+_RAY = re.compile(r"raywf\.connect|^import ray$", re.MULTILINE)
+GALLERY = sorted(path for path in _HERE.glob("*.py") if not _RAY.search(path.read_text(encoding="utf-8")))
 
 
 @pytest.mark.parametrize("path", GALLERY, ids=lambda path: path.stem)
@@ -27,7 +29,7 @@ def test_a_program_of_the_gallery_prints_what_it_says(path: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.cluster
-@pytest.mark.parametrize("name", ["collecting", "conversation", "deploy"])
+@pytest.mark.parametrize("name", ["collecting", "conversation", "deploy", "from_ray", "operate"])
 def test_a_program_of_the_gallery_with_an_engine_prints_what_it_says(name: str, tmp_path: Path) -> None:
     program = _HERE / f"{name}.py"
     done = subprocess.run([sys.executable, str(program)], cwd=tmp_path, capture_output=True, text=True, timeout=120)
