@@ -144,7 +144,7 @@ class ChunkDispatcher:
         self._kind_of: dict[tuple[int, bool], tuple[Node, _Kind]] = {}
         self._order = itertools.count()
         self._numbers = itertools.count(self.first_number)
-        self._sent: dict[int, Any] = {}
+        self._sent: dict[bytes, Any] = {}
         self._hot: OrderedDict[str, Any] = OrderedDict()
         self._pumping = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -287,13 +287,14 @@ class ChunkDispatcher:
             self._loop.call_later(LOOK_S, self._look_for_place, flight)
 
     def _sent_by_value(self, function: FunctionRef) -> Any:
-        """The pickled functions that a by-value function travels with, as an object that is stored once."""
+        """The pickled functions that a by-value function travels with, as an object that is stored once, however often they
+        were received: Ray keeps calls with other objects in a queue of their own, which would outrun priorities."""
         if not function.by_value:
             return None
         blob = self.code.blobs[(function.path, function.source_hash)]
-        ref = self._sent.get(id(blob))
+        ref = self._sent.get(blob)
         if ref is None:
-            ref = self._sent[id(blob)] = self.transport.put(blob)
+            ref = self._sent[blob] = self.transport.put(blob)
         return ref
 
     def _hot_values(self, calls: list[RemoteCall]) -> dict[str, Any]:

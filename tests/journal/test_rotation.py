@@ -119,6 +119,7 @@ async def test_a_rotation_that_is_killed_again_and_again_loses_nothing(tmp_path:
         assert child.stdout is not None and child.stdout.readline() == "began\n"
         await asyncio.sleep(chance.uniform(0.01, 0.12))  # a rotation takes about ten times as long
         if child.poll() is not None:
+            child.stdout.close()
             break
         os.kill(child.pid, signal.SIGKILL)
         child.wait()

@@ -107,6 +107,7 @@ def test_the_metadata_says_what_pyproject_says(built: tuple[Path, Path]) -> None
         "cluster",
         "demo",
         "dev",
+        "encryption",
         "postgres",
         "test",
     }

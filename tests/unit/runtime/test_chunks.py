@@ -414,8 +414,13 @@ async def test_functions_by_value_travel_as_one_object() -> None:
     for name in "ab":
         bench.call(name, function=function)
     await turns()
+    bench.code.blobs[("__main__:f", "h")] = bytes(bytearray(b"pickled"))  # the same, received again
+    for sent in list(bench.ray.calls):
+        sent.answer()
+    bench.call("c", function=function)
+    await turns()
     assert bench.ray.stored == [b"pickled"]
-    assert [sent.sent for sent in bench.ray.calls] == ["object 1"] * 2
+    assert [sent.sent for sent in bench.ray.calls] == ["object 1"] * 3
 
 
 # cancelling
