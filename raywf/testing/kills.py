@@ -281,7 +281,7 @@ def _twice(run: _Run) -> Iterator[str]:
         f"{id_}/{node.id}"
         for id_, _, definition in run.histories
         for node in compile_plan(definition).nodes
-        if node.options.effect == "at_most_once"
+        if node.options.effect == "at_most_once" and node.options.in_doubt != "retry"  # which asks for another
     }
     for key, calls in run.ledger.repeated().items():
         if _plain(key) in once:

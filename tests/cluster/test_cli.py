@@ -114,6 +114,7 @@ def test_run_approve_and_go_on_each_in_a_process_and_a_ray_of_its_own(shell: She
     assert [event["by"] for event in history if event["kind"] == "approval_decided"] == ["anna"]
 
 
+@pytest.mark.long
 def test_ctrl_c_parks_the_execution_and_says_how_to_go_on(shell: Shell) -> None:
     running = shell.start("run", "flows.py:sleeps", "--input", "3000", "--id", "long-1")
     assert running.stderr is not None
@@ -128,6 +129,7 @@ def test_ctrl_c_parks_the_execution_and_says_how_to_go_on(shell: Shell) -> None:
     assert json.loads(shell.raywf("show", "long-1", "--json")[1])["status"] == "waiting"
 
 
+@pytest.mark.long
 def test_a_failure_and_a_timeout_have_their_exit_codes(shell: Shell) -> None:
     """In one Ray, started by the first command and joined by the others."""
     holder = shell.start("run", "flows.py:sleeps", "--input", "3000", "--id", "holds-1")

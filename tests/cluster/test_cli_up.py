@@ -130,6 +130,7 @@ def check_down(shell: Shell, up: dict[str, Any]) -> None:
     assert json.loads(shell.raywf("show", "stays-1", "--json")[1])["status"] == "waiting"
 
 
+@pytest.mark.long
 def test_what_is_left_of_a_ray_that_died_is_ended_by_the_next_up(shell: Shell) -> None:
     assert shell.raywf("up", "--num-cpus", "1")[0] == 0
     dead = record(shell)

@@ -130,6 +130,7 @@ def test_a_pool_follows_its_backlog_and_a_killed_worker_costs_its_own_attempt(
     assert engine.workers()[0].tasks == 34
 
 
+@pytest.mark.long
 def test_what_keeps_a_task_from_its_worker_is_said(engine: raywf.WorkflowEngine, tmp_path: Path) -> None:
     flows = make(str(tmp_path))
     waiting = engine.submit(flows["rares"], 1)

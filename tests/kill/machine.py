@@ -83,10 +83,14 @@ class Head:
         return [pid for each in sessions for pid in session_pids(each) if title in command_line(pid)]
 
     def the(self, title: str) -> int:
-        """The one process of this Ray with that title."""
-        found = self.pids(title)
-        assert len(found) == 1, f"{len(found)} processes are called {title!r}: {[command_line(pid) for pid in found]}"
-        return found[0]
+        """The one process of this Ray with that title; that of the test before may be on its way out still."""
+        found: list[int] = []
+        for _ in range(100):
+            found = self.pids(title)
+            if len(found) == 1:
+                return found[0]
+            time.sleep(0.1)
+        raise AssertionError(f"{len(found)} processes are called {title!r}: {found}")
 
     def kill_all(self) -> None:
         """All of Ray at once, as when the machine loses its power but the disk keeps what it has."""

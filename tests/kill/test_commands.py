@@ -12,7 +12,7 @@ from raywf.client.reading import Readings
 from tests.kill import verdict
 from tests.kill.machine import send, until
 from tests.kill.programs.killwork import RESULTS
-from tests.kill.scene import Scene, on_both, on_one_node
+from tests.kill.scene import Scene, on_one_node
 
 pytestmark = [pytest.mark.kill, pytest.mark.cluster]
 MANY = 40
@@ -61,7 +61,6 @@ async def answer_all(scene: Scene, ids: list[str]) -> None:
         await readings.close()
 
 
-@on_both
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in (1, 2, 3))])
 @on_one_node
 def test_death_between_acceptance_and_the_first_task(scene: Scene, seed: int) -> None:
