@@ -10,6 +10,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+_RAY = re.compile(r"raywf\.connect|^import ray$", re.MULTILINE)
+WITHOUT_RAY = sorted(
+    path for path in (ROOT / "examples" / "gallery").glob("*.py") if not _RAY.search(path.read_text(encoding="utf-8"))
+)
+"""The programs of the gallery that need no Ray."""
 
 _BLOCK = re.compile(r"^(?:<!-- program: (?P<name>\S+) -->\n)?```python\n(?P<code>.*?)^```", re.MULTILINE | re.DOTALL)
 _PRINTED = re.compile(r"\A[^`]{0,120}```text\n(.*?)^```", re.MULTILINE | re.DOTALL)

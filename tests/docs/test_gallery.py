@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import re
 import runpy
 import subprocess
 import sys
@@ -12,14 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import ROOT, printed_by
+from tests.docs.pages import ROOT, WITHOUT_RAY, printed_by
 
 _HERE = ROOT / "examples" / "gallery"
-_RAY = re.compile(r"raywf\.connect|^import ray$", re.MULTILINE)
-GALLERY = sorted(path for path in _HERE.glob("*.py") if not _RAY.search(path.read_text(encoding="utf-8")))
 
 
-@pytest.mark.parametrize("path", GALLERY, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", WITHOUT_RAY, ids=lambda path: path.stem)
 def test_a_program_of_the_gallery_prints_what_it_says(path: Path) -> None:
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 import runpy
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import raywf.testing
 from raywf.journal import memory
 from raywf.testing import chaos
 from raywf.testing.kills import MOMENTS, _spread
+from tests.docs.pages import WITHOUT_RAY
 
 GALLERY = Path(__file__).parents[3] / "examples" / "gallery"
 
@@ -115,12 +115,7 @@ CONNECTING: dict[str, tuple[Any, ...]] = {"history.py:order": (7,)}
 """Workflows of programs that need a Ray, and what they are killed with; the others are killed with what they run with."""
 
 
-def programs() -> list[Path]:
-    needs_ray = re.compile(r"raywf\.connect|^import ray$", re.MULTILINE)
-    return sorted(path for path in GALLERY.glob("*.py") if not needs_ray.search(path.read_text(encoding="utf-8")))
-
-
-@pytest.mark.parametrize("path", programs(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", WITHOUT_RAY, ids=lambda path: path.stem)
 def test_every_workflow_that_the_gallery_runs_survives_every_kill(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run, runs = raywf.testing.run, []
 
