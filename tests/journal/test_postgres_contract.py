@@ -20,13 +20,7 @@ from raywf.journal.sealed import sealed_journal, sealer_of
 from raywf.ports import Clock, Journal
 from raywf.sealing import Codec
 from raywf.sealing.keys import new_key
-from raywf.testing.cache_contract import CacheContract
-from raywf.testing.evidence_contract import EvidenceContract
-from raywf.testing.journal_contract import JournalContract
-from raywf.testing.limits_contract import LimitsContract, SchedulesContract
-from raywf.testing.moving_contract import MovingContract
-from raywf.testing.sleeping_contract import SleepingContract
-from raywf.testing.versions_contract import VersionsContract
+from raywf.testing.store_contract import StoreContract
 from tests.journal.postgres_server import Admin, Server, in_schema
 from tests.unit.journal.test_sealed import filled, looked_at
 
@@ -46,31 +40,14 @@ def emptied(postgres: Server) -> Iterator[Callable[[], str]]:
     admin.close()
 
 
-class TestPostgres(
-    JournalContract,
-    SleepingContract,
-    EvidenceContract,
-    LimitsContract,
-    SchedulesContract,
-    MovingContract,
-    CacheContract,
-    VersionsContract,
-):
+class TestPostgres(StoreContract):
     @pytest.fixture
     def opened(self, emptied: Callable[[], str]) -> Callable[[Clock], Journal]:
         url = emptied()
         return lambda clock: PostgresJournal(url, clock=clock)
 
 
-class TestSealedPostgres(
-    CacheContract,
-    JournalContract,
-    SleepingContract,
-    EvidenceContract,
-    LimitsContract,
-    SchedulesContract,
-    MovingContract,
-):
+class TestSealedPostgres(StoreContract):
     """Behind a codec, too."""
 
     @pytest.fixture

@@ -22,12 +22,8 @@ from raywf.journal.sqlite import SqliteJournal
 from raywf.ports import Clock, Journal
 from raywf.sealing import Codec
 from raywf.sealing.keys import new_key
-from raywf.testing.cache_contract import CacheContract
-from raywf.testing.evidence_contract import EvidenceContract
-from raywf.testing.journal_contract import SHARDS, JournalContract, a_batch, an_event, an_execution, an_owner
-from raywf.testing.limits_contract import LimitsContract, SchedulesContract
-from raywf.testing.moving_contract import MovingContract
-from raywf.testing.sleeping_contract import SleepingContract
+from raywf.testing.journal_contract import SHARDS, a_batch, an_event, an_execution, an_owner
+from raywf.testing.store_contract import StoreContract
 from tests.unit.journal.test_sealed import SECRET, filled, looked_at
 
 A, B = new_key("a"), new_key("b")
@@ -39,15 +35,7 @@ def codec(folder: Path, *keys: str, compress: str | None = None) -> Codec:
     return Codec(compress, f"file:{file}")
 
 
-class TestSealedSqlite(
-    CacheContract,
-    JournalContract,
-    SleepingContract,
-    EvidenceContract,
-    LimitsContract,
-    SchedulesContract,
-    MovingContract,
-):
+class TestSealedSqlite(StoreContract):
     @pytest.fixture
     def opened(self, tmp_path: Path) -> Callable[[Clock], Journal]:
         sealer = codec(tmp_path, A, compress="zstd").sealer()

@@ -11,25 +11,11 @@ from raywf.errors import StoreUnavailable
 from raywf.journal import open_inbox, open_journal, open_reader
 from raywf.journal.memory import MemoryJournal, forget
 from raywf.ports import Clock, Journal
-from raywf.testing.cache_contract import CacheContract
-from raywf.testing.evidence_contract import EvidenceContract
-from raywf.testing.journal_contract import JournalContract, a_command
-from raywf.testing.limits_contract import LimitsContract, SchedulesContract
-from raywf.testing.moving_contract import MovingContract
-from raywf.testing.sleeping_contract import SleepingContract
-from raywf.testing.versions_contract import VersionsContract
+from raywf.testing.journal_contract import a_command
+from raywf.testing.store_contract import StoreContract
 
 
-class TestMemory(
-    JournalContract,
-    SleepingContract,
-    EvidenceContract,
-    LimitsContract,
-    SchedulesContract,
-    MovingContract,
-    CacheContract,
-    VersionsContract,
-):
+class TestMemory(StoreContract):
     @pytest.fixture
     def opened(self) -> Callable[[Clock], Journal]:
         name = uuid.uuid4().hex

@@ -38,20 +38,16 @@ from raywf.ports import (
 )
 from raywf.sealing import Codec, is_sealed, is_sealed_text
 from raywf.sealing.keys import new_key
-from raywf.testing.evidence_contract import EvidenceContract
 from raywf.testing.journal_contract import (
     LANE,
     SHARDS,
-    JournalContract,
     a_batch,
     a_command,
     an_event,
     an_execution,
     an_owner,
 )
-from raywf.testing.limits_contract import LimitsContract, SchedulesContract
-from raywf.testing.moving_contract import MovingContract
-from raywf.testing.sleeping_contract import SleepingContract
+from raywf.testing.store_contract import StoreContract
 
 A, B = new_key("a"), new_key("b")
 SECRET = "the patient has measles"
@@ -67,9 +63,7 @@ def codec(tmp_path: Path) -> Callable[..., Codec]:
     return codec
 
 
-class TestSealed(
-    JournalContract, SleepingContract, EvidenceContract, LimitsContract, SchedulesContract, MovingContract
-):
+class TestSealed(StoreContract):
     @pytest.fixture
     def opened(self, codec: Callable[..., Codec]) -> Callable[[Clock], Journal]:
         name, sealer = uuid.uuid4().hex, codec(A, compress="zlib").sealer()
