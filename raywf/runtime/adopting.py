@@ -14,7 +14,21 @@ if TYPE_CHECKING:
 log = logging.getLogger("raywf.adopting")
 
 
+AGAIN_S = 5.0
+
+
 async def adopt_imported(owner: Owner, command: InboxRow) -> None:
+    """Carry a command ``adopt`` out, as soon as the store answers. Awaits the store."""
+    try:
+        await _adopt(owner, command)
+    except LeaseLost:
+        return
+    except Exception:
+        log.exception("the imported execution %s could not be taken up; trying again", command.execution)
+        owner.again(command, AGAIN_S)
+
+
+async def _adopt(owner: Owner, command: InboxRow) -> None:
     """Fold what is open of the tree and not here yet, and go on as after a crash: what had begun elsewhere counts as
     lost. An owner that started after the import has it already. Awaits the store."""
     root = await owner.journal.execution(command.namespace, command.execution)

@@ -29,7 +29,7 @@ class Definitions:
 
     def add(self, row: DefinitionRow) -> None:
         if row.hash not in self._rows:
-            self.add_model(WorkflowDefinition.from_json(row.body), row)
+            self.add_model(self._parsed(row.body), row)
 
     def add_model(self, model: WorkflowDefinition, row: DefinitionRow | None = None) -> str:
         """Know a definition and its children; returns its hash."""
@@ -51,8 +51,14 @@ class Definitions:
     def plan(self, hash_: str) -> Plan:
         found = self._plans.get(hash_)
         if found is None:
-            found = self._plans[hash_] = compile_plan(self._models[hash_])
+            found = self._plans[hash_] = self._compiled(hash_)
         return found
+
+    def _parsed(self, body: bytes) -> WorkflowDefinition:
+        return WorkflowDefinition.from_json(body)
+
+    def _compiled(self, hash_: str) -> Plan:
+        return compile_plan(self._models[hash_])
 
     async def load(self, reader: Reader, hash_: str) -> None:
         """Fetch a definition from the store, unless it is known. Raises ``NotFound``."""

@@ -32,9 +32,9 @@ from raywf.core.execution import ending, is_current, is_wanted, may_start, step,
 from raywf.core.failures import Failure
 from raywf.core.plan import Node, NodeKind, Plan
 from raywf.core.state import ExecutionState, ExecutionStatus, TaskStatus, address_of, child_of, passes_of
-from raywf.core.timers import Timers
 from raywf.definition.continuation import MARK
 from raywf.ports import Clock, DefinitionRow, Entropy, EventRow, ExecutionRow, StatusChange
+from raywf.runtime.alarms import Alarms, Key
 from raywf.runtime.children import child_ended, open_child, start_child
 from raywf.runtime.evaluate import Evaluator, failure_of
 from raywf.runtime.handing import HeldBack
@@ -98,9 +98,7 @@ class Host:
         self.held_back: HeldBack | None = None
         """While draining: the shards that start nothing new. None: all of them."""
         self.parked = False
-        self._timers: Timers[tuple[str, int, int | None, str]] = Timers()
-        self._alarm: asyncio.TimerHandle | None = None
-        self._alarm_at = float("inf")
+        self.alarms = Alarms(loop, clock, self._ring)
         self._unrecorded: list[tuple[Live, StartAttempt]] = []
         self._recorder: asyncio.TimerHandle | None = None
         self._last_place = 0
@@ -127,7 +125,7 @@ class Host:
         self.commits.add_opened(row, definition)
         self.telemetry.execution_started(live)
         if row.deadline is not None:
-            self.arm((row.id, -1, None, "deadline"), row.deadline)
+            self.alarms.at((row.id, -1, None, "deadline"), row.deadline)
         if first is not None:
             self.turn(live, first, by)
             return live
@@ -146,7 +144,7 @@ class Host:
         """Take over a folded execution; ``recovery`` then issues what is outstanding."""
         self.open[live.id] = live
         if live.row.deadline is not None and live.state.closing is None:
-            self.arm((live.id, -1, None, "deadline"), live.row.deadline)
+            self.alarms.at((live.id, -1, None, "deadline"), live.row.deadline)
 
     def drop(self, live: Live) -> None:
         """Forget an execution that another owner holds now. Nothing is reported."""
@@ -257,7 +255,7 @@ class Host:
 
     def _closed(self, live: Live, last: EventRow) -> None:
         self.open.pop(live.id, None)
-        if len(self._timers):
+        if len(self.alarms):
             self._disarm_all(live)
         if live.snapshot_at > snapshot.EVERY:
             keep_snapshot(self, live)
@@ -302,7 +300,7 @@ class Host:
                         self._start(live, effect)
                 case ArmTimer(task, item, due_at):
                     if task_at(live.state, task, item).due_at == due_at:
-                        self.arm((live.id, task, item, "wait"), due_at)
+                        self.alarms.at((live.id, task, item, "wait"), due_at)
                 case Announce(task, item, attempt):
                     ready = task_at(live.state, task, item).status is TaskStatus.READY
                     if not ready or not may_start(live.state, task, item, attempt, effect.at):
@@ -338,7 +336,7 @@ class Host:
         """The attempt has begun (it may have queued before): its timeout counts from here, unless it has ended."""
         task, item = effect.task, effect.item
         if self.open.get(live.id) is live and is_current(live.state, task, item, effect.attempt, effect.at):
-            self.arm((live.id, task, item, "timeout"), self.clock.now() + timeout)
+            self.alarms.within((live.id, task, item, "timeout"), timeout)
 
     def _record_started(self) -> None:
         """Give attempts that run for a while their ``AttemptStarted``; those that still queue are looked at again."""
@@ -379,8 +377,8 @@ class Host:
         handle = self.forget_attempt(live, task, item)
         options = node.options
         if options.timeout is not None or options.heartbeat_timeout is not None:
-            self._timers.disarm((live.id, task, item, "timeout"))
-            self._timers.disarm((live.id, task, item, "silence"))
+            self.alarms.disarm((live.id, task, item, "timeout"))
+            self.alarms.disarm((live.id, task, item, "silence"))
             if (overruled := self.overruled.pop((live.id, task, item), None)) is not None:
                 outcome = verdict(overruled, handle, options.cleanup_timeout)
         if self.parked or self.open.get(live.id) is not live or not is_current(state, task, item, attempt, at):
@@ -459,8 +457,8 @@ class Host:
         if at != passes_of(live.state, task):
             return
         self.forget_attempt(live, task, item)
-        self._timers.disarm((live.id, task, item, "timeout"))
-        self._timers.disarm((live.id, task, item, "silence"))
+        self.alarms.disarm((live.id, task, item, "timeout"))
+        self.alarms.disarm((live.id, task, item, "silence"))
         if self.parked or self.open.get(live.id) is not live or not is_current(live.state, task, item, attempt, at):
             return
         where = address(live, task, item)
@@ -517,29 +515,11 @@ class Host:
 
     # time
 
-    def arm(self, key: tuple[str, int, int | None, str], due_at: float) -> None:
-        self._timers.arm(key, due_at)
-        if due_at < self._alarm_at:
-            self._set_alarm(due_at)
-
-    def _set_alarm(self, due_at: float | None) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        self._alarm_at = float("inf")
-        if due_at is not None:
-            self._alarm_at = due_at
-            delay = min(max(0.0, due_at - self.clock.now()), 3600.0)
-            self._alarm = self.loop.call_later(delay, self._ring)
-
-    def _ring(self) -> None:
-        self._alarm = None
-        if not self.parked:
-            for id_, task, item, kind in self._timers.pop_due(self.clock.now()):
-                live = self.open.get(id_)
-                if live is not None:
-                    self._time_has_come(live, task, item, kind)
-            self._set_alarm(self._timers.next_due())
+    def _ring(self, due: list[Key]) -> None:
+        for id_, task, item, kind in due:
+            live = self.open.get(id_)
+            if live is not None:
+                self._time_has_come(live, task, item, kind)
 
     def _time_has_come(self, live: Live, task: int, item: int | None, kind: str) -> None:
         if kind == "deadline":
@@ -557,11 +537,11 @@ class Host:
         return due_at is not None and due_at <= self.clock.now()
 
     def _disarm_all(self, live: Live) -> None:
-        self._timers.disarm((live.id, -1, None, "deadline"))
+        self.alarms.disarm((live.id, -1, None, "deadline"))
         for task, current in enumerate(live.state.tasks):
             for item in (None, *range(0 if current.items is None else len(current.items))):
                 for kind in ("wait", "timeout", "silence"):
-                    self._timers.disarm((live.id, task, item, kind))
+                    self.alarms.disarm((live.id, task, item, kind))
 
     @property
     def is_busy(self) -> bool:
@@ -585,8 +565,7 @@ class Host:
             for handle in self.put_down(live, "the engine was closed"):
                 self.work.cancel(handle)
         self.parked = True
-        if self._alarm is not None:
-            self._alarm.cancel()
+        self.alarms.stop()
         if self._recorder is not None:
             self._recorder.cancel()
         return list(self.open.values())

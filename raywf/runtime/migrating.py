@@ -20,6 +20,7 @@ The new part of the life is a ``Live`` of its own, so that whatever was on its w
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import logging
 from collections.abc import Sequence
@@ -111,15 +112,23 @@ class Migrations:
         return True
 
     def _decide(self, live: Live, plan: Plan, moves: Moves, row: InboxRow) -> None:
-        held = live.id in self._held
-        self._held.discard(live.id)
         if moves.blocked:
             reason = "; ".join(moves.blocked)[:_MAX_WORDS]
             self._owner.host.turn(live, ev.MigrationRefused(row.command_id, plan.definition, reason), row.by)
-            if held:
-                self._owner.host.release(live, tuple(outstanding(live.state)))
+            if live.id in self._held:
+                self._go_on_once_on_disk(live, 0)
             return
+        self._held.discard(live.id)
         self._become(live, plan, moves.event(row.command_id, live.row.definition), row.by)
+
+    def _go_on_once_on_disk(self, live: Live, seq: int) -> None:
+        """Start what was held back. What is outstanding follows from all that has happened, so all of that must be on disk:
+        it is looked at ``live.seq`` again until nothing has come meanwhile. While it is held, little does."""
+        if live.seq != seq and self._is_here(live):
+            self._owner.commits.on_durable(functools.partial(self._go_on_once_on_disk, live, live.seq))
+            return
+        self._held.discard(live.id)
+        self._owner.host.release(live, tuple(outstanding(live.state)))
 
     # nothing starts
 

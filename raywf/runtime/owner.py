@@ -11,15 +11,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from raywf.core import events as ev
 from raywf.core import snapshot
 from raywf.core.codec import from_record, last_part
 from raywf.core.effects import StartAttempt
 from raywf.core.execution import fold_on, initial, outstanding, task_at
-from raywf.core.failures import Failure
 from raywf.core.ids import shard_of
 from raywf.core.plan import Node
-from raywf.core.state import CLOSED, TaskStatus, child_of, grown_parts
+from raywf.core.state import CLOSED, TaskStatus, grown_parts
 from raywf.definition.continuation import read_continuation
 from raywf.errors import LeaseLost, NotConnected, StoreUnavailable
 from raywf.ports import (
@@ -33,10 +31,8 @@ from raywf.ports import (
 )
 from raywf.runtime import reopening
 from raywf.runtime.adopting import adopt_imported
-from raywf.runtime.children import child_outcome, reopen_child
 from raywf.runtime.collecting import Collectors
 from raywf.runtime.commands import carry_out
-from raywf.runtime.definitions import Definitions
 from raywf.runtime.evaluate import Evaluator
 from raywf.runtime.gate import Gate
 from raywf.runtime.handing import may_begin
@@ -76,7 +72,7 @@ class Owner:
         self.parts = parts
         self.loop = asyncio.get_running_loop()
         self.journal = parts.journal
-        self.definitions = Definitions()
+        self.definitions = parts.definitions()
         self.epochs: dict[int, int] = {}
         self.outbox = Outbox(self.loop)
         self._refused: set[int] = set()
@@ -309,20 +305,7 @@ class Owner:
         self.host.release(live, remaining)
 
     def _orphan_child(self, live: Live, task: int, item: int | None, attempt: int) -> None:
-        self.spawn(self._find_child(live, task, item, attempt))
-
-    async def _find_child(self, live: Live, task: int, item: int | None, attempt: int) -> None:
-        """A child was started once and is not open here: it has closed, or its first event was never written."""
-        if task_at(live.state, task, item).status is TaskStatus.READY:
-            await reopening.child_again(self, live, task, item, attempt)
-            return
-        id_ = child_of(live.state, live.id, task, item)
-        row = await self.journal.execution(self.namespace, id_)
-        closing = (await self.journal.closings([row.key])).get(row.key) if row is not None else None
-        if closing is not None:
-            child_outcome(self.host, live, task, item, closing_outcome(closing))
-        elif row is None:
-            reopen_child(self.host, live, task, item)
+        self.spawn(reopening.find_child(self, live, task, item, attempt))
 
     # clients
 
@@ -534,11 +517,11 @@ class Owner:
             if row.kind in reopening.OPENING and await reopening.open_by(self, row):
                 self.taken(row)
                 return
+            found = await self.journal.execution(row.namespace, row.execution)
         except Exception:
             log.exception("command %s to %s could not be carried out; trying again", row.kind, row.execution)
-            self.loop.call_later(_AGAIN_S, self._taking.discard, row.id)
+            self.again(row, _AGAIN_S)
             return
-        found = await self.journal.execution(row.namespace, row.execution)
         if found is None or found.status in CLOSED:
             self.taken(row)
         else:
@@ -585,16 +568,3 @@ class Owner:
 def _resolve(done: asyncio.Future[None]) -> None:
     if not done.done():
         done.set_result(None)
-
-
-def closing_outcome(row: EventRow) -> bytes | Failure:
-    """How an execution ended, from its closing event."""
-    match from_record(row.kind, row.task, row.attempt, row.data):
-        case ev.ExecutionCompleted(value):
-            return value
-        case ev.ExecutionFailed(_, failure):
-            return failure
-        case ev.ExecutionCancelled(reason):
-            return Failure("raywf.errors.WorkflowCancelled", reason)
-        case other:
-            raise ValueError(f"{other!r:.100} does not close an execution")

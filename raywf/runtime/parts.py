@@ -11,6 +11,7 @@ from raywf.errors import StoreUnavailable
 from raywf.ports import Batch, Bell, Clock, Entropy, EventRow, Journal
 from raywf.runtime.code import Code
 from raywf.runtime.data import Blobs
+from raywf.runtime.definitions import Definitions
 from raywf.runtime.hands import Commits
 from raywf.runtime.leases import Beside, ThreadBeside
 from raywf.runtime.work import Dispatcher, LocalWork, ThreadPool
@@ -87,6 +88,7 @@ class Parts:
     dispatcher: Dispatcher | None = None
     beside: Callable[[], Beside] = ThreadBeside
     work: Callable[..., LocalWork] = LocalWork
+    definitions: Callable[[], Definitions] = Definitions
 
 
 class MeasuredJournal:

@@ -12,20 +12,24 @@ A child is opened again by its parent's retry, never by itself: nobody would hea
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from typing import TYPE_CHECKING, Any
 
 from raywf.core import events as ev
-from raywf.core.execution import is_wanted
+from raywf.core.codec import from_record
+from raywf.core.execution import is_wanted, task_at
+from raywf.core.failures import Failure
 from raywf.core.ids import shard_of, split_address
 from raywf.core.kept import kept_bytes
 from raywf.core.moves.again import fork_keeps
-from raywf.core.state import ExecutionStatus, child_of, passes_of
-from raywf.ports import ExecutionRow, InboxRow, Loaded
+from raywf.core.state import ExecutionStatus, TaskStatus, child_of, passes_of
+from raywf.errors import LeaseLost, StoreUnavailable
+from raywf.ports import EventRow, ExecutionRow, InboxRow, Loaded
 from raywf.runtime.children import child_outcome, reopen_child, take_up
 from raywf.runtime.host import Host
-from raywf.runtime.live import Live
+from raywf.runtime.live import Live, address
 
 if TYPE_CHECKING:
     from raywf.runtime.owner import Owner
@@ -33,6 +37,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("raywf.reopening")
 OPENING = ("retry", "fork")
 """Commands to executions that are not open."""
+AGAIN_S = 1.0
+"""How long to leave a store alone that was out of reach."""
 
 
 async def open_by(owner: Owner, row: InboxRow) -> bool:
@@ -95,7 +101,47 @@ def open_again(host: Host, live: Live, id_: str, by: str | None) -> None:
         host.adopt(live)  # now its deadline counts again
 
 
-async def child_again(owner: Owner, parent: Live, task: int, item: int | None, attempt: int) -> None:
+async def find_child(owner: Owner, parent: Live, task: int, item: int | None, attempt: int) -> None:
+    """A child was started once and is not open here: its parent was retried, it has ended, or its first event was never
+    written. Asked until the store answers: nobody else would ask, and its parent would wait for ever. Awaits the store."""
+    while owner.host.open.get(parent.id) is parent and not owner.host.parked:
+        try:
+            if task_at(parent.state, task, item).status is TaskStatus.READY:
+                await _child_again(owner, parent, task, item, attempt)
+            else:
+                await _ended_child(owner, parent, task, item)
+            return
+        except LeaseLost:
+            return
+        except StoreUnavailable as error:
+            log.warning("execution %s looks for its child %s again: %s", parent.id, address(parent, task, item), error)
+            await asyncio.sleep(AGAIN_S)
+
+
+async def _ended_child(owner: Owner, parent: Live, task: int, item: int | None) -> None:
+    id_ = child_of(parent.state, parent.id, task, item)
+    row = await owner.journal.execution(owner.namespace, id_)
+    closing = (await owner.journal.closings([row.key])).get(row.key) if row is not None else None
+    if closing is not None:
+        child_outcome(owner.host, parent, task, item, _closing_outcome(closing))
+    elif row is None:
+        reopen_child(owner.host, parent, task, item)
+
+
+def _closing_outcome(row: EventRow) -> bytes | Failure:
+    """How an execution ended, from its closing event."""
+    match from_record(row.kind, row.task, row.attempt, row.data):
+        case ev.ExecutionCompleted(value):
+            return value
+        case ev.ExecutionFailed(_, failure):
+            return failure
+        case ev.ExecutionCancelled(reason):
+            return Failure("raywf.errors.WorkflowCancelled", reason)
+        case other:
+            raise ValueError(f"{other!r:.100} does not close an execution")
+
+
+async def _child_again(owner: Owner, parent: Live, task: int, item: int | None, attempt: int) -> None:
     """A retried parent comes to a child that failed, or was cancelled: it is retried, too. Awaits the store."""
     host, at = owner.host, passes_of(parent.state, task)
 

@@ -29,6 +29,7 @@ from itertools import islice
 from raywf.core.execution import outstanding
 from raywf.errors import StoreUnavailable
 from raywf.ports import Clock, Journal, Loaded
+from raywf.runtime.alarms import NOTICE_S
 from raywf.runtime.host import Host
 from raywf.runtime.live import Live
 from raywf.runtime.outbox import Outbox
@@ -118,12 +119,15 @@ class Sleepers:
 
     async def _load(self, keys: Iterable[int]) -> None:
         """One load at a time: what is read here cannot be in memory, so it cannot change while it is read. Nor is it what
-        has just ended here: that leaves memory at once, and is open in the store until its end is on disk."""
+        has just ended here: that leaves memory at once, and is open in the store until its end is on disk. What ended before
+        we wait is on disk when we have waited; what ends meanwhile may not be, and was in memory before."""
         async with self._loading:
             if self._host.parked:
                 return
+            before = list(self._host.open.values())
             await self._host.commits.drain()
-            here = {live.key for live in self._host.open.values()} | self._broken
+            ended = {live.key for live in before if live.is_closed}
+            here = {live.key for live in self._host.open.values()} | ended | self._broken
             wanted = [key for key in keys if key not in here]
             for start in range(0, len(wanted), _PER_LOAD):
                 for loaded in await self._journal.load(wanted[start : start + _PER_LOAD]):
@@ -153,12 +157,15 @@ class Sleepers:
             self._look_at = at
             if self._alarm is not None:
                 self._alarm.cancel()
-            delay = min(max(0.0, at - self._clock.now()), 3600.0)
+            delay = min(max(0.0, at - self._clock.now()), NOTICE_S)
             self._alarm = asyncio.get_running_loop().call_later(delay, self._ring)
 
     def _ring(self) -> None:
-        self._alarm, self._look_at = None, math.inf
-        self._spawn(self.look())
+        at, self._alarm, self._look_at = self._look_at, None, math.inf
+        if at > self._clock.now() + 0.01:
+            self.look_by(at)  # it rang for the clock: it might have been set ahead
+        else:
+            self._spawn(self.look())
 
     async def look(self) -> None:
         """Have in memory what is due within the horizon, and set the alarm for what comes next."""

@@ -261,8 +261,9 @@ class Supervisor:
                     return used
                 except Exception:
                     log.exception("the successor of %s did not start; trying again", spec.name)
-                if await self._adopt_living(lane, spec.lane, spec.index):
-                    return used
+                with contextlib.suppress(RaywfError):  # without the store nobody is found, and it is tried again
+                    if await self._adopt_living(lane, spec.lane, spec.index):
+                        return used
             return used
 
     async def _retire(self, lane: Lane, grace_s: float = DRAIN_S) -> int:

@@ -62,14 +62,14 @@ class Mouth:
 
     def report(self, progress: Any) -> None:
         voice = self._voices.of(self._live, self._effect)
-        voice.heard_at = self._voices.host.clock.now()
+        voice.heard_at = self._voices.host.clock.monotonic()
         if progress is not None:
             voice.speech.report(progress)
             self._voices.progress_soon(voice)
 
     def pass_on(self, item: Any, number: int | None) -> None:
         voice = self._voices.of(self._live, self._effect)
-        voice.heard_at = self._voices.host.clock.now()
+        voice.heard_at = self._voices.host.clock.monotonic()
         voice.speech.emit(item, number)
         self._voices.items_soon(voice)
 
@@ -92,7 +92,7 @@ class Voices:
             )
         voice = self.open.get((live.id, task, item))
         if voice is None or voice.effect != effect:
-            voice = self.open[live.id, task, item] = Voice(live, effect, self.host.clock.now())
+            voice = self.open[live.id, task, item] = Voice(live, effect, self.host.clock.monotonic())
         return voice
 
     # silence
@@ -106,7 +106,11 @@ class Voices:
             voice = self.of(live, effect)
         except AttemptEnded:
             return
-        self.host.arm((live.id, effect.task, effect.item, "silence"), voice.heard_at + timeout)
+        self._listen_until(voice, timeout)
+
+    def _listen_until(self, voice: Voice, timeout: float) -> None:
+        key = (voice.live.id, voice.effect.task, voice.effect.item, "silence")
+        self.host.alarms.within(key, voice.heard_at + timeout - self.host.clock.monotonic())
 
     def silence(self, live: Live, task: int, item: int | None) -> None:
         """It is time to have heard of an attempt."""
@@ -114,9 +118,9 @@ class Voices:
         options = live.state.plan.nodes[task].options
         if voice is None or options.heartbeat_timeout is None or not voice.is_current:
             return
-        now = self.host.clock.now()
+        now = self.host.clock.monotonic()
         if voice.heard_at + options.heartbeat_timeout > now:
-            self.host.arm((live.id, task, item, "silence"), voice.heard_at + options.heartbeat_timeout)
+            self._listen_until(voice, options.heartbeat_timeout)
             return
         self.record(voice, last=True)  # how far it was is told with the failure
         give_up(self.host, live, task, item, _fell_silent(voice, options, now))
@@ -130,7 +134,7 @@ class Voices:
             self.host.loop.call_soon_threadsafe(self._progress_in_time, voice)
 
     def _progress_in_time(self, voice: Voice) -> None:
-        wait_s = voice.recorded_at + PROGRESS_EVERY_S - self.host.clock.now()
+        wait_s = voice.recorded_at + PROGRESS_EVERY_S - self.host.clock.monotonic()
         self.host.loop.call_later(wait_s, self._record_open, voice) if wait_s > 0 else self._record_open(voice)
 
     def items_soon(self, voice: Voice) -> None:
@@ -149,7 +153,7 @@ class Voices:
         voice.items_wait = False
         progress, first, items = voice.speech.take()
         live, effect, host = voice.live, voice.effect, self.host
-        if last or host.clock.now() >= voice.recorded_at + PROGRESS_EVERY_S:
+        if last or host.clock.monotonic() >= voice.recorded_at + PROGRESS_EVERY_S:
             voice.progress_waits = False
         elif progress is not None:
             voice.speech.give_back(progress, [])
@@ -158,7 +162,7 @@ class Voices:
             self.open.pop((live.id, effect.task, effect.item), None)
             return
         if progress is not None:
-            voice.recorded_at = host.clock.now()
+            voice.recorded_at = host.clock.monotonic()
             host.turn(live, ev.ProgressMade(address(live, effect.task, effect.item), effect.attempt, progress))
         if items:
             self._emit(voice, first, items)
@@ -185,7 +189,7 @@ class Voices:
             voice = self.of(live, effect)
         except AttemptEnded:
             return False
-        voice.heard_at = self.host.clock.now()
+        voice.heard_at = self.host.clock.monotonic()
         if not known:
             self.listen(live, effect)
         if progress is not None:

@@ -16,6 +16,7 @@ from raywf.errors import StoreUnavailable
 from raywf.journal import memory
 from raywf.journal.group_commit import GroupCommit
 from raywf.runtime import children, host
+from raywf.runtime.alarms import Alarms
 from raywf.runtime.host import Host, address
 from raywf.runtime.leases import LeaseKeeper
 from raywf.runtime.owner import Owner
@@ -54,7 +55,7 @@ async def _nothing(*args: Any, **kwargs: Any) -> None:
 
 @plant("a submit is acknowledged before its commit")
 def _() -> list[Change]:
-    return [(Owner, "_durable", _nothing)]
+    return [(Owner, "durable", _nothing)]
 
 
 @plant("effects leave before their commit")
@@ -97,30 +98,30 @@ def _() -> list[Change]:
 
 @plant("timers are armed from now after a take-over")
 def _() -> list[Change]:
-    original = Owner._resume
+    original = Owner.resume
 
     def resume(self: Owner, live: Any, clean: bool) -> None:
         original(self, live, clean)
         for effect in outstanding(live.state):
             if isinstance(effect, ArmTimer):
-                self.host._arm((live.id, effect.task, effect.item, "wait"), self.host.clock.now() + 4.0)
+                self.host.alarms.at((live.id, effect.task, effect.item, "wait"), self.host.clock.now() + 4.0)
 
-    return [(Owner, "_resume", resume)]
+    return [(Owner, "resume", resume)]
 
 
 @plant("timers are not armed after a take-over")
 def _() -> list[Change]:
-    return [(Owner, "_resume", _resume_without(ArmTimer))]
+    return [(Owner, "resume", _resume_without(ArmTimer))]
 
 
 @plant("ready attempts are forgotten by recovery")
 def _() -> list[Change]:
-    return [(Owner, "_resume", _resume_without(StartAttempt))]
+    return [(Owner, "resume", _resume_without(StartAttempt))]
 
 
 @plant("children are forgotten by recovery")
 def _() -> list[Change]:
-    return [(Owner, "_resume", _resume_without(StartChild))]
+    return [(Owner, "resume", _resume_without(StartChild))]
 
 
 def _resume_without(kind: type) -> Any:
@@ -137,8 +138,8 @@ def _resume_without(kind: type) -> Any:
 
 @plant("every take-over is taken for one in good order")
 def _() -> list[Change]:
-    original = Owner._resume
-    return [(Owner, "_resume", lambda self, live, clean: original(self, live, True))]
+    original = Owner.resume
+    return [(Owner, "resume", lambda self, live, clean: original(self, live, True))]
 
 
 @plant("a deadline is not armed after a take-over")
@@ -250,18 +251,13 @@ def _() -> list[Change]:
 
 @plant("a timer rings half a second early")
 def _() -> list[Change]:
-    original = Timers.pop_due
-    return [(Timers, "pop_due", lambda self, now: original(self, now + 0.5)), (Host, "_set_alarm", _early_alarm)]
+    original_at, original_pop = Alarms.at, Timers.pop_due
 
+    def at(self: Alarms, key: Any, due_at: float) -> None:
+        original_at(self, key, due_at)
+        self._within(due_at - 0.5 - self._clock.now())
 
-def _early_alarm(self: Host, due_at: float | None) -> None:
-    if self._alarm is not None:
-        self._alarm.cancel()
-        self._alarm = None
-    self._alarm_at = float("inf")
-    if due_at is not None:
-        self._alarm_at = due_at
-        self._alarm = self.loop.call_later(max(0.0, due_at - 0.5 - self.clock.now()), self._ring)
+    return [(Timers, "pop_due", lambda self, now: original_pop(self, now + 0.5)), (Alarms, "at", at)]
 
 
 @plant("an actor that died is not replaced")

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from raywf.testing.simulation.faults import Fault
-from raywf.testing.simulation.run import Scenario, draw, simulate
+from raywf.testing.simulation.run import Scenario, _Run, draw, simulate
 
 
 def scenario(seed: int) -> Scenario:
@@ -27,7 +27,25 @@ def scenario(seed: int) -> Scenario:
     # Timers set by a clock that is an hour ahead are an hour late on another host: no fault of those who moved them.
     others = [fault for fault in drawn.faults if fault.kind != "clock-jump"]
     faults = tuple(sorted((*others, *leaves), key=lambda fault: fault.at))
-    return replace(drawn, hosts=2, actors=random.choice((1, 2)), faults=faults)
+    return replace(drawn, hosts=2, actors=random.choice((1, 2)), faults=faults, autoscale=random.choice((0, 0, 3)))
+
+
+def test_nodes_drain_by_the_supervisor_and_room_is_asked_for() -> None:
+    """Not beside it: through ``Supervisor.drain`` and the request that it makes of the autoscaler."""
+    asked: list[int] = []
+    leaves = Fault("leave", 0.5, "here", 11.0)
+    run = _Run(Scenario(11, ("ray_takes_time",) * 15, (leaves,), actors=2, hosts=2, autoscale=3))
+    check = run.network.on_request
+
+    def on_request() -> None:
+        check()
+        asked.append(len(run.network.requested))
+
+    run.network.on_request = on_request
+    assert run.go().violation is None
+    assert list(run.network.leaving) == ["here"]
+    assert {run.judge.processes[owner].host.name for owner, _ in run.store.leases.values() if owner} == {"there"}
+    assert 0 < max(asked) <= 3
 
 
 def test_a_share_of_the_schedules_in_which_hosts_leave() -> None:

@@ -23,6 +23,13 @@ def test_there_are_at_least_twenty() -> None:
     assert len(PLANTED) >= 20
 
 
+@pytest.mark.parametrize("name", PLANTED)
+def test_what_is_changed_is_there(name: str) -> None:
+    """Or the long test below would say nothing."""
+    with planted(name):
+        assert PLANTED[name]()
+
+
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", PLANTED)

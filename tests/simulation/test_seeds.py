@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import subprocess
 import sys
 from collections import Counter
@@ -15,7 +16,8 @@ from raywf.core import codec
 from raywf.testing import simulate as command
 from raywf.testing.simulation import faults
 from raywf.testing.simulation.catalogue import CASES
-from raywf.testing.simulation.run import Scenario, draw, simulate, simulate_seed
+from raywf.testing.simulation.run import Scenario, calm_ending, draw, simulate, simulate_seed
+from tests.simulation.planted import planted
 
 SEEDS = sorted((Path(__file__).parent / "seeds").glob("*.json"))
 
@@ -69,6 +71,19 @@ def test_the_same_seed_is_the_same_run_in_another_process() -> None:
 def test_the_command_says_which_seeds_went_wrong(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["--seeds", "3", "--workflow", "chain", "--faults", "kill,pause"]) == 0
     assert "3 seeds" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(multiprocessing.get_start_method() != "fork", reason="what is planted here must be there, too")
+def test_any_number_of_processes_says_the_same_in_the_same_order(capsys: pytest.CaptureFixture[str]) -> None:
+    said = []
+    calm_ending("retried")  # what is right must not be learned from what is wrong
+    for jobs in ("1", "2"):
+        with planted("each attempt has a key of its own"):
+            assert command.main(["--seeds", "120", "--workflow", "retried", "--jobs", jobs]) == 1
+        said.append(capsys.readouterr())
+    assert said[0].out == said[1].out
+    assert said[0].out.count("again: ") > 1
+    assert said[0].err.rpartition(",")[2] == said[1].err.rpartition(",")[2]
 
 
 def test_faults_are_data() -> None:

@@ -6,13 +6,15 @@ import asyncio
 import itertools
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from raywf.config import Settings
 from raywf.core.ids import SHARDS
-from raywf.core.plan import TaskOptions
+from raywf.core.plan import Plan, TaskOptions
 from raywf.definition import values
 from raywf.definition.context import TaskContext
+from raywf.definition.continuation import Continuation
+from raywf.definition.model import WorkflowDefinition
 from raywf.journal.group_commit import GroupCommit
 from raywf.journal.memory import MemoryStore
 from raywf.ports import Journal, OwnerRow
@@ -21,6 +23,7 @@ from raywf.runtime.bundle import Bundle
 from raywf.runtime.chunks import ChunkDispatcher, WorkerDied
 from raywf.runtime.code import Code
 from raywf.runtime.data import MemoryBlobs, pack
+from raywf.runtime.definitions import Definitions
 from raywf.runtime.evaluate import failure_of
 from raywf.runtime.leases import Beside
 from raywf.runtime.local import InlineThreads
@@ -40,6 +43,27 @@ from raywf.testing.simulation.store import Disk, SimulatedJournal
 LANE = "default/simulated"
 LEASE_S = 3.0
 BUNDLE = Bundle((), "simulated", "simulated")
+_CODE = Code()
+"""Found once for all worlds, as are definitions: what is found does not depend on who looks, and looking is most of a run."""
+
+
+class Remembered(Definitions):
+    """Definitions, each of which is read and compiled once for all worlds: both are pure."""
+
+    _models_read: ClassVar[dict[bytes, WorkflowDefinition]] = {}
+    _plans_made: ClassVar[dict[str, Plan]] = {}
+
+    def _parsed(self, body: bytes) -> WorkflowDefinition:
+        found = self._models_read.get(body)
+        if found is None:
+            found = self._models_read[body] = super()._parsed(body)
+        return found
+
+    def _compiled(self, hash_: str) -> Plan:
+        found = self._plans_made.get(hash_)
+        if found is None:
+            found = self._plans_made[hash_] = super()._compiled(hash_)
+        return found
 
 
 class Stage:
@@ -52,12 +76,13 @@ class Stage:
         self.judge = judge
         self.hosts = hosts
         self.blobs = MemoryBlobs()
-        self.code = Code()
+        self.code = _CODE
         self.owners: dict[int, Process] = {}
         self.services: dict[Process, SimulatedActor] = {}
         self.workers: list[Process] = []
         self.supervisor: Process | None = None
         self.first_dies_at: tuple[int, bool] | None = None
+        self.autoscale = 0
         self._numbers = itertools.count(1)
         judge.live_of = self._live
 
@@ -96,6 +121,7 @@ class Stage:
                 clock=process.clock,
                 entropy=process.entropy,
                 linger_s=1e9,
+                autoscale=self.autoscale,
             )
 
         process.start(make())
@@ -142,6 +168,7 @@ class SimulatedActor(Service):
             telemetry=Telemetry(),
             code=stage.code,
             beside=lambda: BesideLoop(process),
+            definitions=Remembered,
         )
         now = process.clock.now()
         me = OwnerRow(
@@ -259,9 +286,10 @@ class Workers:
                 result = await _with_timeout(function.call, lambda: context, args, kwargs, chunk.timeout)
             else:
                 result = _in_context(function.call, lambda: context, args, kwargs)
-            if function.coerce is not None:
-                result = function.coerce(result)
-            outcome: list[Any] = ["ok", pack(result, blobs).decode()]
+            if type(result) is Continuation:
+                outcome: list[Any] = ["ok", result.to_bytes().decode()]
+            else:
+                outcome = ["ok", pack(result if function.coerce is None else function.coerce(result), blobs).decode()]
         except Exception as error:
             outcome = ["failed", failure_of(error, context.attempt, chunk.non_retryable).to_data()]
         notes.outcomes[index], notes.running = outcome, None

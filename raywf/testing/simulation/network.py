@@ -8,7 +8,7 @@ lost, or (where repeating is promised to be harmless) arrive twice. A death is n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from raywf.runtime.balance import NodeRow
@@ -33,7 +33,8 @@ class ActorGone(Unreachable):
 
 class Network:
     """Who can talk to whom, and how well. ``slow`` multiplies latencies; pairs in ``cut`` do not hear of each other;
-    ``deaf``: deaths are not told to anybody; ``lose`` and ``double`` are the shares of answers lost and calls repeated."""
+    ``deaf``: deaths are not told to anybody; ``lose`` and ``double`` are the shares of answers lost and calls repeated.
+    ``leaving`` are the nodes that drain, and until when (epoch second); ``requested`` is what the autoscaler was asked for."""
 
     def __init__(self, world: World, latency: float) -> None:
         self.world = world
@@ -45,6 +46,9 @@ class Network:
         self.double = 0.0
         self.actors: dict[str, Actor] = {}
         self.nodes: Callable[[], Sequence[NodeRow]] = lambda: ()
+        self.leaving: dict[str, float] = {}
+        self.requested: list[Mapping[str, float]] = []
+        self.on_request: Callable[[], None] = lambda: None
         self.chance = world.random("network")
 
     def delay(self) -> float:
@@ -218,10 +222,12 @@ class SimulatedRay:
         return self._network.nodes()
 
     def drain(self, node: str, until: float) -> None:
-        raise NotImplementedError("no node is known here")
+        """Ray says from now on that the node leaves, which others hear of when they ask for the nodes."""
+        self._network.leaving[node] = until
 
     def request(self, bundles: Sequence[dict[str, float]]) -> None:
-        raise NotImplementedError("nobody waits for room here")
+        self._network.requested = list(bundles)
+        self._network.on_request()
 
 
 class SupervisorHandle:

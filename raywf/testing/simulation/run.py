@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import functools
 import gc
 import logging
@@ -23,7 +25,7 @@ from raywf.testing.simulation.catalogue import CASES
 from raywf.testing.simulation.client import Client
 from raywf.testing.simulation.faults import CALM_AFTER_S, Fault
 from raywf.testing.simulation.judge import Judge, Violation
-from raywf.testing.simulation.loop import EPOCH, Host, Process, World
+from raywf.testing.simulation.loop import Host, Process, World
 from raywf.testing.simulation.network import Network, Unreachable
 from raywf.testing.simulation.store import Disk
 
@@ -43,6 +45,7 @@ class Scenario:
     faults: tuple[Fault, ...] = ()
     actors: int = 1
     hosts: int = 1
+    autoscale: int = 0
 
     def __str__(self) -> str:
         faults = "".join(f"\n    {fault}" for fault in self.faults) or " none"
@@ -94,7 +97,8 @@ class _Run:
         self.judge.troubled_until = last
         self.client: Process | None = None
         self.is_done = False
-        self.leaving: dict[str, float] = {}
+        self.stage.autoscale = scenario.autoscale
+        self.network.on_request = self._check_request
         if any(fault.kind == "leave" for fault in scenario.faults):
             self.network.nodes = self._nodes
         world.on_error = self._loop_error
@@ -165,6 +169,11 @@ class _Run:
             if ending != expected:
                 self.judge.fail("a crash changes no end", f"x{number} ({name}) ended as {ending}, not as {expected}")
 
+    def _check_request(self) -> None:
+        asked = self.network.requested
+        if len(asked) > self.scenario.autoscale or any(bundle != {"CPU": 1.0} for bundle in asked):
+            self.judge.fail("no more is asked for than may be", f"the autoscaler is asked for {asked}")
+
     def _many_died(self) -> bool:
         dead = [process for process in self.world.processes if process.name.startswith("owner") and not process.alive]
         return len(dead) >= 2
@@ -204,11 +213,25 @@ class _Run:
     def _nodes(self) -> list[NodeRow]:
         """Each host is a node. One that leaves comes back."""
         return [
-            NodeRow(host.name, host.name, host.name, 2.0, leaves_at=self.leaving.get(host.name)) for host in self.hosts
+            NodeRow(host.name, host.name, host.name, 2.0, leaves_at=self.network.leaving.get(host.name))
+            for host in self.hosts
         ]
 
-    def _stays(self, host: str) -> None:
-        self.leaving.pop(host, None)
+    async def _drain(self, operator: Process, host: str, until: float) -> None:
+        """Whoever takes a machine away tells the engine, and tries again as long as there is time."""
+        while self.world.now < until:
+            asked = self.stage.supervisor_of(operator).drain.remote(host, until - self.world.now)
+            with contextlib.suppress(Unreachable, TimeoutError):
+                await asyncio.wait_for(asked, 2.0)
+                return
+            await asyncio.sleep(0.3)
+
+    def _ends(self, host: str) -> None:
+        """The machine is gone, and with it whatever still works there; another one of its name comes."""
+        self.network.leaving.pop(host, None)
+        for process in list(self.world.processes):
+            if process.alive and process.host.name == host and process.name.startswith(("owner", "worker")):
+                process.kill()
 
     def _begin(self, fault: Fault) -> None:
         victim = self._victim(fault.whom)
@@ -234,8 +257,9 @@ class _Run:
                 network.deaf = True
                 end(lambda: setattr(network, "deaf", False))
             case "leave":
-                self.leaving[fault.whom] = EPOCH + self.world.now + fault.lasts
-                end(functools.partial(self._stays, fault.whom))
+                operator = self.stage.process("operator", self.hosts[-1])
+                operator.start(self._drain(operator, fault.whom, self.world.now + fault.lasts))
+                end(functools.partial(self._ends, fault.whom))
             case "cut-hosts":
                 network.cut.add(frozenset(("here", "there")))
                 end(network.cut.clear)

@@ -226,9 +226,9 @@ class Engine:
                 self.owner.work.cancel(handle)
         self.host.parked = True
         self.owner.gate.close()
-        for timer in (self.host._alarm, self.host._recorder):
-            if timer is not None:
-                timer.cancel()
+        self.host.alarms.stop()
+        if self.host._recorder is not None:
+            self.host._recorder.cancel()
 
 
 def check_against(store: str, workflow: Any) -> Callable[[str, str, int], None]:
