@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import logging
 import os
 import socket
@@ -16,18 +17,18 @@ import uuid
 from dataclasses import replace
 from typing import Any
 
-from raywf.actors.workflow import _is_dead
+from raywf.actors.dead import is_dead
 from raywf.config import Settings, shown
 from raywf.errors import StoreUnavailable
 from raywf.journal.factory import open_journal
 from raywf.journal.group_commit import GroupCommit
 from raywf.journal.sealed import behind
-from raywf.ports import OwnerRow
+from raywf.ports import Clock, OwnerRow
 from raywf.runtime import ray as adapter
 from raywf.runtime.aggregating import Aggregating, packed
 from raywf.runtime.clock import SystemClock
 from raywf.runtime.leases import LeaseKeeper, ThreadBeside
-from raywf.runtime.spec import ActorSpec
+from raywf.runtime.spec import ActorSpec, aggregator_spec
 from raywf.sealing import Codec
 
 log = logging.getLogger("raywf.actors.aggregator")
@@ -97,6 +98,10 @@ class AggregatorActor:
 
         keeper = LeaseKeeper(open_, spec.owner, settings.lease_s, clock, lost, ThreadBeside())
         found.keep_lease(keeper, claimed_at)
+        gc.collect()
+        gc.freeze()
+        # A batch is some thousand small objects that die with its answer, and none of them is in a cycle.
+        gc.set_threshold(200_000, 20, 50)
         return found
 
     async def _leave_when_idle(self) -> None:
@@ -107,6 +112,36 @@ class AggregatorActor:
         if self._aggregating is not None:
             await self._aggregating.park()
         adapter.end_this_actor()
+
+
+def started(spec: ActorSpec) -> Any:
+    """The actor of an aggregator, started if it does not run."""
+    return adapter.spawn(AggregatorActor, spec.name, spec.ray_namespace, (spec,), max_restarts=-1, get_if_exists=True)
+
+
+class AggregatorReach:
+    """The way to the store's aggregators from an actor of the engine: its workflows merge by them. Belongs to its loop."""
+
+    def __init__(self, spec: ActorSpec, clock: Clock) -> None:
+        self.clock = clock
+        self.handles: dict[Any, Any] = {}
+        """Those in use, so that what is asked at once travels together; whoever asks keeps them here."""
+        self._spec = spec
+        self._actors: dict[str, Any] = {}
+
+    def _check_open(self) -> None:
+        """As long as the actor lives."""
+
+    def _aggregator_actor(self, name: str) -> Any:
+        if name not in self._actors:
+            of = self._spec
+            self._actors[name] = started(
+                aggregator_spec(of.url, of.namespace, name, of.ray_address, of.ray_namespace, of.driver, of.codec)
+            )
+        return self._actors[name]
+
+    def _forget_aggregator(self, name: str) -> None:
+        self._actors.pop(name, None)
 
 
 class _Counted:
@@ -125,4 +160,4 @@ class _Counted:
 
 def _is_over(row: OwnerRow) -> bool:
     """Whether an owner is no more: its process is gone, or it is this one, which then had lost its lease before."""
-    return (row.pid == os.getpid() and row.host == socket.gethostname()) or _is_dead(row)
+    return (row.pid == os.getpid() and row.host == socket.gethostname()) or is_dead(row)

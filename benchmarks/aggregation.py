@@ -198,17 +198,18 @@ def actor(base: Path) -> list[Line]:
     sample = take("aggregator-actor", 1, module("aggregator_actor"), base, timeout_s=1800)
     if sample.error:
         return [Line(f"one aggregator actor: {sample.error}", 0.0, "a run to its end", False)]
-    rate, grown = sample.figures["candidates_per_s"], sample.figures["memory_mb_per_million"]
-    same = float(sample.figures["same"])
+    rate, grown = sample.figures["candidates_per_s"], sample.figures["grown_mb"]
+    late, same = sample.figures["last_tenth_per_s"], float(sample.figures["same"])
     return [
         Line("one aggregator actor: candidates/s, committed", rate, ">= 20,000", rate >= 20_000),
-        Line("one aggregator actor: MB per million more candidates", grown, "<= 1", grown <= 1.0),
+        Line("one aggregator actor: candidates/s in the last tenth", late, ">= 20,000", late >= 20_000),
+        Line("one aggregator actor: MB more in all (16 are SQLite's page cache)", grown, "<= 24", grown <= 24.0),
         Line("one aggregator actor: knows the same after SIGKILL", same, "1", same == 1.0),
     ]
 
 
 def memory(base: Path, sizes: Sequence[int]) -> list[Line]:
-    """The actor's growth over the second half of samples that double, per million candidates."""
+    """The actor's growth over the second half of each sample, per million candidates: flat once SQLite's page cache is full."""
     lines = []
     for size in sizes:
         command = [*module("aggregator_actor"), "--candidates", str(size)]
@@ -219,6 +220,15 @@ def memory(base: Path, sizes: Sequence[int]) -> list[Line]:
             continue
         grown = sample.figures["memory_mb_per_million"]
         lines.append(Line(what, grown, "<= 1", grown <= 1.0))
+        late = sample.figures["last_tenth_per_s"]
+        lines.append(
+            Line(
+                f"one aggregator actor, {size / 1e6:g} M candidates: per s in the last tenth",
+                late,
+                ">= 20,000",
+                late >= 20_000,
+            )
+        )
     return lines
 
 
@@ -257,9 +267,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=os.environ.get("RAYWF_BENCH_DATA"))
     parser.add_argument("--splits", type=int, default=20)
     parser.add_argument("--only", default="", help="parts: " + ", ".join(PARTS))
-    parser.add_argument(
-        "--memory", default="500000,1000000,2000000", help="candidates of each sample of the part memory"
-    )
+    parser.add_argument("--memory", default="5000000", help="candidates of each sample of the part memory")
     parser.add_argument("--texts", type=int, default=6_480, help="texts of the part languages")
     parser.add_argument("--out", type=Path, default=Path(".bench/aggregation.json"))
     given = parser.parse_args()

@@ -364,14 +364,13 @@ def _digest(candidates: Sequence[Candidate]) -> str:
 
 
 def _ranked(ballot: Ballot, scores: dict[Key, float]) -> list[Key]:
-    return sorted(
-        scores,
-        key=lambda key: (
-            -round(scores[key], TIE_DIGITS),
-            -round(ballot.support(key), TIE_DIGITS),
-            ballot.draw(key),
-        ),
-    )
+    def place(key: Key) -> tuple[float, float]:
+        return -round(scores[key], TIE_DIGITS), -round(ballot.support(key), TIE_DIGITS)
+
+    places = {key: place(key) for key in scores}
+    if len(set(places.values())) == len(places):  # a lot costs a hash, and few ballots need one
+        return sorted(places, key=places.__getitem__)
+    return sorted(places, key=lambda key: (places[key], ballot.draw(key)))
 
 
 def _abstained(ballot: Ballot, strategy: str, learned: Learned) -> AggregateResult:

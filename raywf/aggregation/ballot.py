@@ -97,9 +97,12 @@ def _representatives(counted: Iterable[Candidate]) -> dict[Key, Any]:
     """Of equal values (1 and 1.0, a list and a tuple) the one that spells first is returned, whatever the order."""
     spellings: dict[Key, list[Any]] = {}
     for candidate in counted:
-        listed = [value for value, _ in candidate.pairs()]
-        for value in [candidate.value, *listed]:
-            spellings.setdefault(identity(value), []).append(value)
-    return {
-        key: min(values, key=lambda value: (type(value).__name__, repr(value))) for key, values in spellings.items()
-    }
+        spellings.setdefault(identity(candidate.value), []).append(candidate.value)
+        if candidate.probs is not None:
+            for value, _ in candidate.pairs():
+                spellings.setdefault(identity(value), []).append(value)
+    return {key: values[0] if len(values) == 1 else min(values, key=_spelled) for key, values in spellings.items()}
+
+
+def _spelled(value: Any) -> tuple[str, str]:
+    return type(value).__name__, repr(value)

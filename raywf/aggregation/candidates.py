@@ -33,6 +33,8 @@ class Candidate:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
+        if _is_plain(self):
+            return
         if not _is_name(self.source):
             raise InvalidInput(f"source must be a name, a text that is not empty, but it is {self.source!r}")
         if self.probs is not None:  # a copy: what the caller does to its dict later must not change an answer
@@ -51,6 +53,8 @@ class Candidate:
 
     def distribution(self) -> dict[Key, float]:
         """`probs` by the identity of the values; {} where the source gave none."""
+        if self.probs is None:
+            return {}
         mine: dict[Key, float] = {}
         for value, probability in self.pairs():
             key = identity(value)
@@ -97,12 +101,26 @@ class Candidate:
             )
 
 
+def _is_plain(candidate: Candidate) -> bool:
+    """A text with plain numbers in range: most candidates are, and there are millions. All else is checked one by one."""
+    sure, weight = candidate.confidence, candidate.weight
+    return (
+        type(candidate.value) is str
+        and type(candidate.source) is str
+        and candidate.source != ""
+        and candidate.probs is None
+        and (sure is None or (type(sure) is float and 0.0 <= sure <= 1.0))
+        and type(weight) is float
+        and 0.0 <= weight < math.inf
+    )
+
+
 def _is_name(value: object) -> bool:
     return isinstance(value, str) and value != ""
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+    return type(value) in (float, int) or (isinstance(value, Real) and not isinstance(value, bool))
 
 
 def check_probability(value: object, what: str) -> None:

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from raywf.aggregation.identity import identity
@@ -31,8 +32,24 @@ LONGEST = 500
 """Characters of a text that are compared; whoever disagrees over a longer one disagrees."""
 
 
+SHORT = 100
+"""Characters of a label: what was found of two is remembered."""
+
+
 def conflict_kind(merged: Any, other: Any) -> ConflictKind:
     """How `other` differs from `merged`; the order of the two does not matter."""
+    if type(merged) is str and type(other) is str and len(merged) <= SHORT and len(other) <= SHORT:
+        return _kind_of_labels(merged, other)
+    return _kind_of(merged, other)
+
+
+@lru_cache(maxsize=4096)
+def _kind_of_labels(merged: str, other: str) -> ConflictKind:
+    """The same two labels meet in many ballots."""
+    return _kind_of(merged, other)
+
+
+def _kind_of(merged: Any, other: Any) -> ConflictKind:
     one, two = _plain(merged), _plain(other)
     if one is not None and one == two:
         return "format"

@@ -19,7 +19,8 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
+from heapq import heapify, heappop, heappush
 from operator import attrgetter
 from typing import Any, Protocol
 
@@ -29,6 +30,7 @@ from raywf.aggregation import AggregateResult, Candidate, Conflict, Contribution
 from raywf.aggregation import facts as fact
 from raywf.aggregation.evidence import Dossier, Said, Standing, Trust, fields_of, spelled
 from raywf.aggregation.facts import FactSet
+from raywf.aggregation.learning import ENOUGH_GOLD, ENOUGH_ITEMS
 from raywf.config import Settings
 from raywf.errors import LeaseLost, NotConnected, NotFound, StoreUnavailable
 from raywf.ports import AggregatorRow, Clock, EvidenceRow, Journal, OwnerRow, Reader
@@ -41,8 +43,8 @@ SNAPSHOT_EVERY = 20_000
 PATIENCE_S = 2.0
 GOLD_KEPT = 1000
 """Items with known truth that strategies which learn are fitted on: the newest, a function of the facts like all else."""
-ENOUGH_GOLD = 50
 LEARNS = frozenset({"auto", "stack", "best_source", "dawid_skene", "one_coin"})
+NEED_GOLD = frozenset({"stack", "best_source"})
 _PER_READ = 500
 _CACHED = 4096
 
@@ -112,17 +114,27 @@ class Gold:
 
     def __init__(self) -> None:
         self.items: dict[str, Dossier] = {}
+        self._ages: list[tuple[float, str]] = []
+        """A heap: the oldest first. A truth that was told again leaves its old place behind until that comes up."""
 
     def put(self, item: str, dossier: Dossier) -> None:
         if dossier.truth is None:
             return
+        known = self.items.get(item)
         self.items[item] = dossier
-        if len(self.items) > GOLD_KEPT:
-            del self.items[min(self.items, key=self._age)]
+        if known is None or known.truth is None or known.truth.at != dossier.truth.at:
+            heappush(self._ages, (dossier.truth.at, item))
+        while len(self.items) > GOLD_KEPT:
+            at, oldest = heappop(self._ages)
+            if self._stands(at, oldest):
+                del self.items[oldest]
+        if len(self._ages) > 2 * GOLD_KEPT:
+            self._ages = [place for place in self._ages if self._stands(*place)]
+            heapify(self._ages)
 
-    def _age(self, item: str) -> tuple[float, str]:
-        truth = self.items[item].truth
-        return (truth.at if truth is not None else 0.0, item)
+    def _stands(self, at: float, item: str) -> bool:
+        known = self.items.get(item)
+        return known is not None and known.truth is not None and known.truth.at == at
 
     def facts(self) -> FactSet:
         found = FactSet()
@@ -234,6 +246,7 @@ class Aggregating:
         self._troubled_since: float | None = None
         self._trust: dict[str, Trust] = {}
         self._trusted = (-1, -1)
+        self._trusted_rung, self._trusted_why = "votes", ""
         self._cache: dict[Any, AggregateResult] = {}
         self._fitted: dict[tuple[str, float], ResultAggregator] = {}
         self._fitted_on = 0
@@ -352,10 +365,11 @@ class Aggregating:
         return [self._answer(chosen, dossier) for dossier in items]
 
     def _strategy(self, strategy: str, accept_at: float) -> ResultAggregator:
-        """The strategy; one that learns from gold is fitted again when there is 5 % more of it."""
+        """The strategy; one that learns from gold is fitted again when there is 5 % more of it. Before there is enough, it does
+        what the evidence allows, as "auto" does: who asked for it goes on, and the answers are there to learn from."""
         count = self.standing.gold
         if strategy not in LEARNS or count < ENOUGH_GOLD:
-            return ResultAggregator(strategy, accept_at=accept_at)
+            return ResultAggregator("auto" if strategy in NEED_GOLD else strategy, accept_at=accept_at)
         if count > self._fitted_on * 1.05 or count < self._fitted_on:
             self._fitted.clear()
             self._cache.clear()
@@ -363,6 +377,10 @@ class Aggregating:
         found = self._fitted.get((strategy, accept_at))
         if found is None:
             found = ResultAggregator.from_facts(self.gold.facts(), strategy, accept_at=accept_at)
+            if (
+                strategy in NEED_GOLD and found.learned.stack is None
+            ):  # truths of items that nobody answered teach nothing
+                found = ResultAggregator.from_facts(found.facts, accept_at=accept_at)
             self._fitted[strategy, accept_at] = found
         return found
 
@@ -380,6 +398,8 @@ class Aggregating:
         found = self._cache.get(content)
         if found is None:
             found = chosen.merge([self._candidate(source, each, chosen) for source, each in said.items()])
+            if found.rung == "votes":
+                found = replace(found, rung=self._trusted_rung, why=self._trusted_why)
             if len(self._cache) >= _CACHED:
                 self._cache.clear()
             self._cache[content] = found
@@ -398,6 +418,11 @@ class Aggregating:
             self._trust = self.standing.trust()
             self._trusted = (items, gold)
             self._cache.clear()
+            self._trusted_rung = "votes" if items < ENOUGH_ITEMS else "consensus"
+            self._trusted_why = (
+                f"{gold} truths so far, and a stack is learned from {ENOUGH_GOLD}: sources count by how far they can be trusted, "
+                f"after {items} items; the confidence is not calibrated"
+            )
 
     # the store
 

@@ -36,6 +36,11 @@ def test_frequent_questions_use_an_index(db: apsw.Connection, name: str) -> None
     assert not any(step.startswith("SCAN") and "json_each" not in step and "VIRTUAL" not in step for step in plan), plan
 
 
+def test_the_evidence_of_some_items_is_not_looked_for_among_all_of_it(db: apsw.Connection) -> None:
+    plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {query('evidence_of')}", _Nulls())]
+    assert "SEARCH evidence USING INDEX evidence_by_item (aggregator=? AND item=?)" in plan, plan
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 64, 511, 512, 513, 1300])
 def test_many_rows_arrive_in_order(db: apsw.Connection, count: int) -> None:
     rows = [(number, 1, 1.5, None, "task_completed", f"t-{number}", 1, b"x") for number in range(count)]

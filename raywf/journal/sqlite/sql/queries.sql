@@ -238,7 +238,8 @@ SELECT aggregator, seq, item, at, body FROM evidence
 WHERE aggregator = :aggregator AND seq > :after ORDER BY seq LIMIT :limit;
 
 -- name: evidence_of
-SELECT aggregator, seq, item, at, body FROM evidence
+-- Left to itself SQLite reads all evidence of the aggregator in the order of seq, rather than sort the few rows of these items.
+SELECT aggregator, seq, item, at, body FROM evidence INDEXED BY evidence_by_item
 WHERE aggregator = :aggregator AND item IN (SELECT value FROM json_each(:items)) ORDER BY seq;
 
 -- name: limits
