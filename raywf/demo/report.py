@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from raywf.config import command_name
+from raywf.demo.learning import ENOUGH, Answers, Learned
 from raywf.demo.score import Scores, Share
 
 
@@ -33,18 +34,19 @@ class Run:
             return None
         return (self.tickets - 1) / self.rest_s
 
-    def next_commands(self) -> list[str]:
+    def next_commands(self, learned: Learned | None = None) -> list[str]:
         """What to type next; a namespace is shown only where it is not the default one."""
         raywf = command_name()
         where = f" --store {self.store}" + ("" if self.namespace == "default" else f" --namespace {self.namespace}")
         return [
             f"{raywf} ls{where}",
             f"{raywf} show {self.an_execution}{where}",
+            *([f"{raywf} results sources {learned.name}{where}"] if learned else []),
             f"{raywf} graph raywf.demo.triage:triage",
         ]
 
 
-def as_json(run: Run, scores: Scores) -> dict[str, Any]:
+def as_json(run: Run, scores: Scores, learned: Learned | None = None) -> dict[str, Any]:
     """The same facts for machines; shares are null where there was no truth to compare with."""
     best = scores.best_source
     return {
@@ -80,11 +82,12 @@ def as_json(run: Run, scores: Scores) -> dict[str, Any]:
             }
             for one in scores.bins
         ],
-        "next": run.next_commands(),
+        "aggregator": None if learned is None else learned_json(learned),
+        "next": run.next_commands(learned),
     }
 
 
-def show(console: Console, run: Run, scores: Scores) -> None:
+def show(console: Console, run: Run, scores: Scores, learned: Learned | None = None) -> None:
     """Prints the report."""
     if scores.merged.of:
         console.print(language_table(scores))
@@ -101,6 +104,8 @@ def show(console: Console, run: Run, scores: Scores) -> None:
             console.print(
                 f"{name} by keyword rules: {percent(share)} right (the commonest alone: {percent(baseline)})."
             )
+    if learned is not None:
+        show_learned(console, learned)
     console.print(_asked(scores))
     console.print(_speed(run))
     if run.failed:
@@ -109,7 +114,7 @@ def show(console: Console, run: Run, scores: Scores) -> None:
             soft_wrap=True,
         )
     console.print(f"Rows: {run.output}   Store: {run.store}   Run: {run.id}", soft_wrap=True, highlight=False)
-    console.print("Next:", *run.next_commands(), sep="\n  ", soft_wrap=True, highlight=False)
+    console.print("Next:", *run.next_commands(learned), sep="\n  ", soft_wrap=True, highlight=False)
 
 
 def language_table(scores: Scores) -> Table:
@@ -137,6 +142,64 @@ def reliability_table(scores: Scores) -> Table:
     if scores.calibration_error is not None:
         table.caption = f"mean distance {scores.calibration_error:.3f}; not calibrated: no gold answer was used"
     return table
+
+
+_TOLD = 3
+"""Findings that are shown; the rest is one command away."""
+
+
+def show_learned(console: Console, learned: Learned) -> None:
+    """What the aggregator made of the truths it was told."""
+    heard = f"An aggregator heard what the identifiers said of all {learned.heard} tickets"
+    if learned.gold == 0:
+        console.print(f"{heard}; there was no truth to tell it, so it goes by agreement.")
+    else:
+        table = Table(title=f"An aggregator that is told {learned.gold} truths, on the other {_rest(learned)} tickets")
+        for name in ("asked", "strategy", "is right", "claims"):
+            table.add_column(name, justify="left" if name in ("asked", "strategy") else "right")
+        for when, answers in (("before it was told", learned.before), ("after", learned.after)):
+            if answers is not None:
+                claims = f"{answers.claims:.1%}" + ("" if answers.calibrated else ", not calibrated")
+                table.add_row(when, answers.strategy, percent(answers.share), claims)
+        if learned.best is not None:
+            table.add_section()
+            table.add_row(f"{learned.best[0]} alone", "best on these", percent(learned.best[1]), "")
+        if learned.gold < ENOUGH:
+            table.caption = f"{learned.gold} truths are fewer than the {ENOUGH} that it learns weights from"
+        console.print(table)
+    trust = sorted(learned.trust.items(), key=lambda entry: (-entry[1], entry[0]))
+    console.print("It trusts " + ", ".join(f"{source} {mean:.3f}" for source, mean in trust) + ".")
+    for text in learned.insights[:_TOLD]:
+        console.print(f"- {text}", markup=False)
+
+
+def _rest(learned: Learned) -> int:
+    return 0 if learned.after is None else learned.after.share.of
+
+
+def learned_json(learned: Learned) -> dict[str, Any]:
+    def answers(found: Answers | None) -> dict[str, Any] | None:
+        if found is None:
+            return None
+        return {
+            "accuracy": found.share.rate,
+            "tickets": found.share.of,
+            "claims": found.claims,
+            "calibrated": found.calibrated,
+            "strategy": found.strategy,
+        }
+
+    return {
+        "name": learned.name,
+        "heard": learned.heard,
+        "gold": learned.gold,
+        "before": answers(learned.before),
+        "after": answers(learned.after),
+        "best_source": None if learned.best is None else learned.best[0],
+        "best_source_accuracy": None if learned.best is None else learned.best[1].rate,
+        "trust": learned.trust,
+        "insights": list(learned.insights),
+    }
 
 
 def percent(share: Share) -> str:

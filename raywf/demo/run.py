@@ -23,6 +23,7 @@ from raywf.demo import output as files
 from raywf.demo import report
 from raywf.demo.identifiers import DemoExtraMissing, require_all
 from raywf.demo.inputs import Ticket, demo_tickets, read_tickets
+from raywf.demo.learning import learn
 from raywf.demo.person import NobodyToAsk, Person, at_the_terminal, yes_to_all
 from raywf.demo.score import Row, score
 from raywf.errors import ExecutionClosed, InvalidInput, ResultTimeout, WorkflowCancelled, WorkflowFailed
@@ -71,6 +72,7 @@ def run_demo(
         with connect(store=store, namespace=namespace) as engine:
             person = at_the_terminal(notes) if interactive else yes_to_all
             rows, failed, times = _run(engine, tickets, ids, person, notes, bar=not interactive)
+            learned = learn(engine, f"demo-{run_id}", tickets, rows)
     except NobodyToAsk:
         notes.print(f"No answer at the terminal. Next: {command_name()} ls --store {place}", soft_wrap=True)
         return 5
@@ -78,9 +80,9 @@ def run_demo(
     facts = report.Run(run_id, place, namespace, target, *times, len(tickets), failed, _example(rows, ids), interactive)
     scores = score(tickets, rows)
     if as_json:
-        out.print_json(json.dumps(report.as_json(facts, scores), ensure_ascii=False))
+        out.print_json(json.dumps(report.as_json(facts, scores, learned), ensure_ascii=False))
     else:
-        report.show(out, facts, scores)
+        report.show(out, facts, scores, learned)
     return 1 if failed else 0
 
 

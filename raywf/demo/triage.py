@@ -57,7 +57,12 @@ def merge_language(votes: dict[str, dict[str, float]]) -> dict[str, Any]:
         "decision": result.decision,
         "candidates": dict(result.probs[:3]),
         "votes": {part.source: part.value for part in result.provenance},
+        "said": {source: _likeliest(probs) for source, probs in votes.items()},
     }
+
+
+def _likeliest(probs: dict[str, float]) -> dict[str, float]:
+    return {label: probs[label] for label in sorted(probs, key=probs.__getitem__, reverse=True)[:3]}
 
 
 @task
@@ -84,6 +89,7 @@ def record(text: str, merged: dict[str, Any], checked: dict[str, Any], topic: st
         "topic": topic,
         "urgency": urgency,
         "votes": merged["votes"],
+        "said": merged["said"],
     }
 
 

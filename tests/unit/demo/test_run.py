@@ -1,21 +1,27 @@
 """The demo against an engine that is a few lists: approvals are answered, order is kept, failures are counted."""
 
+import asyncio
 import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
+from raywf.client.aggregators import Aggregator, AsyncAggregator
 from raywf.core.failures import Failure
 from raywf.demo import run as demo
 from raywf.demo.person import NobodyToAsk, at_the_terminal
 from raywf.errors import ExecutionClosed, ResultTimeout, WorkflowFailed
+from raywf.journal import memory
+from raywf.journal.memory import MemoryJournal
+from raywf.runtime.clock import SystemClock
+from raywf.testing.aggregators import LocalReach
 
 
 class FakeHandle:
@@ -72,7 +78,17 @@ class FakeEngine:
     @contextmanager
     def connect(self, **where: Any) -> Iterator["FakeEngine"]:
         self.connected = where
-        yield self
+        self.loop = asyncio.new_event_loop()
+        self.reach = LocalReach(MemoryJournal("demo", clock=SystemClock()), SystemClock(), 0, {})
+        try:
+            yield self
+            self.call(self.reach.close())
+        finally:
+            self.loop.close()
+            memory.forget("demo")
+
+    def call(self, work: Any) -> Any:
+        return self.loop.run_until_complete(work)
 
     def submit_many(self, workflow: Any, inputs: list[str], execution_ids: list[str]) -> list[FakeHandle]:
         handles = [FakeHandle(id_, text) for id_, text in zip(execution_ids, inputs, strict=True)]
@@ -88,6 +104,10 @@ class FakeEngine:
 
     def get(self, execution_id: str) -> FakeHandle:
         return self.handles[execution_id]
+
+    def aggregator(self, name: str, strategy: str) -> Aggregator:
+        """The real one, on a store in memory."""
+        return Aggregator(AsyncAggregator(self.reach, name, strategy, 0.7, SystemClock()), cast(Any, self))
 
 
 class Stage:
@@ -132,6 +152,23 @@ def test_rows_keep_the_order_and_approvals_are_answered(stage: Stage, monkeypatc
     assert "raywf ls --store sqlite:///demo.db --namespace mine" in shown
     assert "raywf graph raywf.demo.triage:triage" in shown
     assert "A person was asked about 4 tickets." in shown
+
+
+def test_the_aggregator_is_told_truths_and_asked_about_the_others(stage: Stage) -> None:
+    lines = "".join(f"hej {n},da\n" for n in range(120))
+    assert stage.run(f"text,language\n{lines}", name="in.csv", as_json=True) == 0
+    found = json.loads(stage.out.getvalue())["aggregator"]
+    assert (found["heard"], found["gold"], found["before"]["calibrated"], found["after"]["calibrated"]) == (
+        120, 60, False, True,
+    )  # fmt: skip
+    assert found["after"]["accuracy"] == 1.0 and found["after"]["tickets"] == 60
+    assert found["trust"]["one"] > 0.9
+
+
+def test_with_few_truths_it_says_that_they_are_few(stage: Stage) -> None:
+    assert stage.run("text,language\nhej,da\nhaj,da\nhoj,da\nhuj,da\n", name="in.csv") == 0
+    assert "2 truths are fewer than the 50" in stage.out.getvalue()
+    assert "not calibrated" in stage.out.getvalue()
 
 
 def test_with_truth_the_accuracies_are_shown(stage: Stage) -> None:
