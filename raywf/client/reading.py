@@ -38,7 +38,7 @@ from raywf.errors import (
 from raywf.journal.factory import open_blobs, open_reader, parse
 from raywf.journal.sealed import history_as_far_as_it_opens, sealer_of, why_sealed
 from raywf.ports import EventRow, ExecutionRow, Reader
-from raywf.runtime.aggregating import read_standing, read_standing_of
+from raywf.runtime.aggregating import Gold, read_standing, read_standing_of
 from raywf.runtime.data import Blobs, FileBlobs, MemoryBlobs, NamedBlobs, blob_root
 from raywf.runtime.sealed import SealedBlobs
 from raywf.sealing import Sealer, is_sealed
@@ -303,6 +303,18 @@ class Readings:
     async def standing(self, name: str | None, field: str | None = None) -> tuple[str, Standing]:
         """The name of an aggregator, and what its evidence amounts to, of whole answers or of one ``field`` of them (a JSON
         pointer; reads every item). None: the one there is. Raises ``NotFound``, and ``InvalidInput`` where there are several."""
+        name = await self._aggregator(name)
+        if field is not None:
+            return name, await read_standing_of(self.reader, self.namespace, name, field)
+        return name, (await read_standing(self.reader, self.namespace, name))[0]
+
+    async def gold(self, name: str | None) -> tuple[str, Gold]:
+        """The name of an aggregator, and its newest items with known truth, 1,000 at most. As ``standing`` raises."""
+        name, gold = await self._aggregator(name), Gold()
+        await read_standing(self.reader, self.namespace, name, gold)
+        return name, gold
+
+    async def _aggregator(self, name: str | None) -> str:
         if name is None:
             known = await self.reader.aggregators(self.namespace)
             if len(known) > 1:
@@ -313,9 +325,7 @@ class Readings:
                     "`engine.aggregator(NAME).merge(…)` makes one"
                 )
             name = known[0]
-        if field is not None:
-            return name, await read_standing_of(self.reader, self.namespace, name, field)
-        return name, (await read_standing(self.reader, self.namespace, name))[0]
+        return name
 
     async def outcome(self, row: ExecutionRow) -> EventRow | None:
         """The closing event of an execution; None while it is open."""

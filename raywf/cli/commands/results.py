@@ -12,7 +12,9 @@ from raywf.cli.options import AsJson, Namespace, Store
 from raywf.cli.place import place_of
 
 if TYPE_CHECKING:
+    from raywf.aggregation.calibration import CalibrationReport
     from raywf.aggregation.evidence import Standing
+    from raywf.runtime.aggregating import Gold
 
 results = typer.Typer(
     name="results",
@@ -44,6 +46,15 @@ def _standing(store: str | None, namespace: str, name: str | None, field: str | 
 
     async def work(readings: Readings) -> tuple[str, Standing]:
         return await readings.standing(name, field)
+
+    return reading(place_of(store, namespace), work)
+
+
+def _gold(store: str | None, namespace: str, name: str | None) -> tuple[str, Gold]:
+    from raywf.client.reading import Readings
+
+    async def work(readings: Readings) -> tuple[str, Gold]:
+        return await readings.gold(name)
 
     return reading(place_of(store, namespace), work)
 
@@ -162,35 +173,173 @@ def sources(
 def calibration(
     name: Name = None,
     field: Field = None,
+    strategy: Annotated[
+        str, typer.Option("--strategy", metavar="NAME", help="Whose own claims are judged, below those of the sources.")
+    ] = "auto",
     parquet: Parquet = None,
     as_json: AsJson = False,
     store: Store = None,
     namespace: Namespace = "default",
 ) -> None:
-    """What sources claimed to be sure of, beside what came true. Only items with known truth count."""
+    """What sources claimed beside what came true, and the same of the merge: over time, with an alarm where it drifts.
+
+    Only items with known truth count; of the merge the newest 1,000, each judged by what the others teach.
+    """
     from raywf.aggregation import tables
     from raywf.aggregation.insights import calibration_table
-    from raywf.cli.output import note, write_json
+    from raywf.cli.output import note, say, write_json
 
     found, standing = _standing(store, namespace, name, field)
     if parquet is not None:
         _written(parquet, tables.calibration(standing))
         return
     lines = calibration_table(standing)
+    merged = None if field is not None else _calibration_of(store, namespace, found, strategy)
     if as_json:
-        write_json({"aggregator": found, "gold": standing.gold, "claims": [line._asdict() for line in lines]})
+        shown: dict[str, Any] = {"aggregator": found, "gold": standing.gold}
+        shown["claims"] = [line._asdict() for line in lines]
+        if merged is not None:
+            shown["merged"] = {**merged._asdict(), "periods": [each._asdict() for each in merged.periods]}
+        write_json(shown)
         return
     if not lines:
         note(f"Aggregator {found!r} has no source that gave a confidence for an item with known truth.")
-        return
-    rows = [
-        [
-            line.source,
-            f"{line.low:.1f}-{line.high:.1f}",
-            f"{line.gold:,}",
-            f"{line.right:,}",
-            _percent(line.right / line.gold),
+    else:
+        rows = [
+            [
+                line.source,
+                f"{line.low:.1f}-{line.high:.1f}",
+                f"{line.gold:,}",
+                f"{line.right:,}",
+                _percent(line.right / line.gold),
+            ]
+            for line in lines
         ]
-        for line in lines
+        _show(["SOURCE", "CLAIMED", "GOLD", "RIGHT", "CAME TRUE"], rows)
+    if merged is not None and merged.golds:
+        say("", *_in_words(merged, strategy))
+
+
+def _calibration_of(store: str | None, namespace: str, name: str, strategy: str) -> CalibrationReport:
+    from raywf.aggregation import ResultAggregator
+
+    facts = _gold(store, namespace, name)[1].facts()
+    return ResultAggregator.from_facts(facts, strategy).calibration()
+
+
+def _in_words(merged: CalibrationReport, strategy: str) -> list[str]:
+    from datetime import UTC, datetime
+
+    said = [
+        f"The merge ({strategy}), each truth judged by the others: calibration error {merged.ece:.3f} over {merged.golds:,}."
     ]
-    _show(["SOURCE", "CLAIMED", "GOLD", "RIGHT", "CAME TRUE"], rows)
+    for each in merged.periods[-5:]:
+        until = f"{datetime.fromtimestamp(each.end, UTC):%Y-%m-%d %H:%M}"
+        said.append(f"- until {until} UTC: claimed {each.claimed:.1%}, right {each.right:.1%} of {each.golds:,}")
+    if merged.drifted:
+        last = merged.periods[-1]
+        how = "less" if last.right < last.claimed else "more"
+        said.append(
+            f"DRIFT: the newest {last.golds:,} are right much {how} often than claimed, more than chance explains: the sources have "
+            "changed, and what was learned of them before no longer holds. Give newer truths, or begin a new aggregator."
+        )
+    return said
+
+
+@results.command()
+def when(
+    name: Name = None,
+    field: Field = None,
+    parquet: Parquet = None,
+    as_json: AsJson = False,
+    store: Store = None,
+    namespace: Namespace = "default",
+) -> None:
+    """Who is right when: for each true answer, how often each source gave it. Truths known of five items or more."""
+    from raywf.aggregation import tables
+    from raywf.aggregation.insights import right_when
+    from raywf.cli.output import note, write_json
+
+    found, standing = _standing(store, namespace, name, field)
+    if parquet is not None:
+        _written(parquet, tables.right_by_truth(standing))
+        return
+    table = right_when(standing)
+    if as_json:
+        write_json({"aggregator": found, "gold": standing.gold, "right": table})
+        return
+    if not table:
+        note(
+            f"Aggregator {found!r} has no true answer that it knows of five items: it knows the truth of {standing.gold:,}."
+        )
+        return
+    names = standing.sources()
+    shares = [
+        [f"{truth.removeprefix(chr(34)):.40}", f"{max(of for _, of in by.values()):,}"]
+        + [_percent(by[each][0] / by[each][1]) if each in by and by[each][1] else "–" for each in names]
+        for truth, by in table.items()
+    ]
+    _show(["TRUTH", "GOLD", *names], shares)
+
+
+@results.command()
+def panel(
+    prices: Annotated[
+        list[str],
+        typer.Option("--price", metavar="SOURCE=PRICE", help="What one answer costs, in any unit. Once per source."),
+    ],
+    name: Name = None,
+    target: Annotated[
+        float | None,
+        typer.Option("--target", metavar="SHARE", help="Also: the cheapest panel that is right so often, as in 0.9."),
+    ] = None,
+    as_json: AsJson = False,
+    store: Store = None,
+    namespace: Namespace = "default",
+) -> None:
+    """Accuracy against cost: panels from the cheapest source up, each the next source that gains most for its price.
+
+    Trust is learned on one half of the items with known truth (the newest 1,000) and accuracy counted on the other.
+    """
+    from raywf.aggregation.analytics import cheapest_panel, cost_curve
+    from raywf.cli.output import say, write_json
+
+    costs = dict(_price(each) for each in prices)
+    if target is not None and not 0 < target <= 1:
+        raise typer.BadParameter(f"{target} is no share: give one from 0 to 1, as in 0.9", param_hint="--target")
+    found, gold = _gold(store, namespace, name)
+    if strange := sorted(set(costs) - {source for each in gold.items.values() for source in each.said}):
+        raise typer.BadParameter(
+            f"aggregator {found!r} has no truth of an item that {strange[0]!r} answered: its sources are "
+            f"{', '.join(sorted({source for each in gold.items.values() for source in each.said})) or 'none'}",
+            param_hint="--price",
+        )
+    curve = cost_curve(gold.items, costs)
+    best = None if target is None else cheapest_panel(gold.items, costs, target)
+    if as_json:
+        shown: dict[str, Any] = {"aggregator": found, "curve": [each._asdict() for each in curve]}
+        if target is not None:
+            shown["cheapest"] = None if best is None else best._asdict()
+        write_json(shown)
+        return
+    _show(
+        ["PANEL", "PRICE", "RIGHT", "OF"],
+        [[" + ".join(each.sources), f"{each.price:g}", _percent(each.accuracy), f"{each.items:,}"] for each in curve],
+    )
+    if target is not None:
+        told = (
+            "no panel of these sources" if best is None else f"{' + '.join(best.sources)}, for {best.price:g} an item"
+        )
+        say("", f"The cheapest that is right {target:.0%} of the time: {told}.")
+
+
+def _price(text: str) -> tuple[str, float]:
+    source, equals, price = text.rpartition("=")
+    try:
+        if not equals or not source:
+            raise ValueError
+        return source, float(price)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is no price: write SOURCE=PRICE, as in gpt=2.5", param_hint="--price"
+        ) from None

@@ -23,7 +23,7 @@ COMMANDS = (
     "down doctor version "
     "deploy versions"
 ).split()
-RESULTS = [f"results {name}" for name in ("compare", "sources", "calibration")]
+RESULTS = [f"results {name}" for name in ("compare", "sources", "calibration", "when", "panel")]
 READING = [*"ls show why history watch result workers validate doctor version".split(), *RESULTS]
 
 

@@ -153,3 +153,38 @@ def test_what_is_not_there_is_said_with_what_is(cli: Cli, store: FilledStore) ->
     asyncio.run(tell(store.url, "panel"))
     assert cli("results", "sources", "--store", store.url).code == 2
     assert "name one: panel, triage" in cli("results", "sources", "--store", store.url).err
+
+
+def test_the_merge_is_judged_as_well_and_over_time(cli: Cli, told: FilledStore) -> None:
+    ended = cli("results", "calibration", "--store", told.url)
+    assert ended.code == 0
+    assert any(
+        line.startswith("The merge (auto), each truth judged by the others: calibration error")
+        for line in ended.out.splitlines()
+    )
+    shown = json.loads(cli("results", "calibration", "--json", "--strategy", "majority", "--store", told.url).out)
+    assert shown["merged"]["golds"] == 30 and shown["merged"]["periods"][0]["golds"] == 30
+    assert "DRIFT" not in ended.out
+    assert cli("results", "calibration", "--strategy", "median", "--store", told.url).code == 2
+
+
+def test_who_is_right_when(cli: Cli, told: FilledStore) -> None:
+    ended = cli("results", "when", "--store", told.url)
+    lines = ended.out.splitlines()
+    assert lines[0].split() == ["TRUTH", "GOLD", "good", "poor", "quiet"]
+    assert lines[1].split() == ["x", "30", "100.0%", "33.3%", "50.0%"]
+
+
+def test_what_a_panel_costs(cli: Cli, told: FilledStore) -> None:
+    prices = ("--price", "good=5", "--price", "poor=1", "--price", "quiet=0.5")
+    ended = cli("results", "panel", *prices, "--target", "0.9", "--store", told.url)
+    assert ended.code == 0, ended.err
+    assert ended.out.splitlines()[0].split() == ["PANEL", "PRICE", "RIGHT", "OF"]
+    assert "The cheapest that is right 90% of the time: good, for 5 an item." in ended.out
+    for bad, says in (
+        ("good", "no price"),
+        ("nobody=3", "its sources are good, poor, quiet"),
+        ("good=-1", "at least 0"),
+    ):
+        refused = cli("results", "panel", "--price", bad, "--store", told.url)
+        assert refused.code == 2 and says in refused.err.replace("\n", " "), refused.err
