@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from raywf.actors.aggregator import AggregatorReach
 from raywf.actors.crew import RayReach
+from raywf.actors.dead import is_dead
 from raywf.config import Settings
 from raywf.journal.factory import open_bell, open_blobs, open_journal, parse
 from raywf.journal.group_commit import GroupCommit
@@ -79,7 +81,8 @@ class WorkflowActor(Service):
         common = owner.host, RayTransport(), spec.bundle, code, blobs, root, mark, spec.owner, listener, notes_key
         owner.work.dispatcher = dispatcher = ChunkDispatcher(*common)
         dispatcher.pooled = PoolDispatcher(*common).serve(RayReach(), spec.owner, spec.namespace, spec.ray_namespace)
-        await self.take_up(owner, dead, _is_dead)
+        owner.work.aggregators = AggregatorReach(spec, clock)
+        await self.take_up(owner, dead, is_dead)
         self._watchdog = LoopWatchdog(loop, owner.host)
         self._watchdog.start()
         gc.collect()
@@ -100,16 +103,3 @@ def _large_values(url: str, sealer: Sealer | None) -> tuple[Blobs, Path | None, 
         return found, None, ""
     root = blob_root(place)
     return found, root, blob_mark(root)
-
-
-def _is_dead(row: OwnerRow) -> bool:
-    """Whether an owner of this host has no process any more."""
-    if row.host != socket.gethostname():
-        return False
-    if not Path("/proc").is_dir():
-        return False
-    try:
-        command = Path(f"/proc/{row.pid}/cmdline").read_bytes()
-    except OSError:
-        return True
-    return b"ray" not in command.lower()

@@ -9,7 +9,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pydantic_core import from_json, to_json
 
@@ -21,42 +21,26 @@ from raywf.definition import values
 from raywf.errors import InvalidInput, NotConnected, RaywfError, StoreUnavailable
 from raywf.ports import Clock
 from raywf.runtime.aggregating import unpacked
-from raywf.runtime.bundle import Bundle
-from raywf.runtime.spec import ActorSpec, aggregator_lane
+from raywf.runtime.spec import aggregator_spec
 from raywf.sealing import Codec
 
 if TYPE_CHECKING:
     from raywf.client.door import _Loop
-    from raywf.client.engine import AsyncWorkflowEngine
     from raywf.client.locate import Place
 
-PER_CALL = 500
-IN_FLIGHT = 2
+PER_CALL = 250
+"""Items: while the actor writes some, it merges the next, and the client takes the answers of those before."""
+IN_FLIGHT = 3
 PATIENCE_S = 60.0
 """How long a call is repeated while the actor is being restarted."""
 
 
 def start_aggregator(place: Place, url: str, namespace: str, name: str, codec: Codec) -> Any:
     """The actor of an aggregator, started if it does not run."""
-    from raywf.actors.aggregator import AggregatorActor
-    from raywf.runtime import ray as adapter
+    from raywf.actors.aggregator import started
 
-    spec = ActorSpec(
-        url=url,
-        namespace=namespace,
-        lane=aggregator_lane(namespace, name),
-        bundle=Bundle((), "", "@aggregator"),
-        index=0,
-        count=1,
-        lease_s=0.0,
-        ray_address=place.address,
-        ray_namespace=place.namespace,
-        name=f"aggregator-{name}",
-        only=0,
-        driver=os.getpid() if place.private else None,
-        codec=codec.to_text(),
-    )
-    return adapter.spawn(AggregatorActor, spec.name, place.namespace, (spec,), max_restarts=-1, get_if_exists=True)
+    driver = os.getpid() if place.private else None
+    return started(aggregator_spec(url, namespace, name, place.address, place.namespace, driver, codec.to_text()))
 
 
 class AggregatorState(NamedTuple):
@@ -94,6 +78,14 @@ class Shard:
         self.dossiers[item] = dossier if known is None else known.merged(dossier)
 
 
+class Reach(Protocol):
+    """The way to the actors of aggregators: an engine's, or that of whoever runs a task."""
+
+    def _check_open(self) -> None: ...
+    def _aggregator_actor(self, name: str) -> Any: ...
+    def _forget_aggregator(self, name: str) -> None: ...
+
+
 class AsyncAggregator:
     """One aggregator of the store. Made by ``engine.aggregator(name)``; cheap to make, shared by all who name it.
 
@@ -101,7 +93,7 @@ class AsyncAggregator:
     Weights of sources follow the trust that was learned: gold answers first, else agreement with the others.
     """
 
-    def __init__(self, engine: AsyncWorkflowEngine, name: str, strategy: Any, accept_at: float, clock: Clock) -> None:
+    def __init__(self, engine: Reach, name: str, strategy: Any, accept_at: float, clock: Clock) -> None:
         if not isinstance(strategy, str):
             raise InvalidInput(
                 f"an aggregator of the store takes the name of a strategy, not {strategy!r:.80}: what has settings is a "
@@ -201,9 +193,20 @@ class AsyncAggregator:
 
     async def _merge(self, parts: builtins.list[tuple[builtins.list[Any], asyncio.Future[Any]]]) -> None:
         try:
+            await self._answer(parts)
+        finally:
+            self._flying -= 1
+            self._pump()
+
+    async def _answer(self, parts: builtins.list[tuple[builtins.list[Any], asyncio.Future[Any]]]) -> None:
+        try:
             blob = to_json([entry for entries, _ in parts for entry in entries])
             results = unpacked(await self._call("merge", blob, self.strategy, self.accept_at))
         except BaseException as error:
+            if isinstance(error, InvalidInput) and len(parts) > 1:  # of somebody among those who travelled together
+                for part in parts:
+                    await self._answer([part])
+                return
             for _, answer in parts:
                 if not answer.done():
                     answer.set_exception(error)
@@ -215,9 +218,6 @@ class AsyncAggregator:
                 if not answer.done():
                     answer.set_result(results[start : start + len(entries)])
                 start += len(entries)
-        finally:
-            self._flying -= 1
-            self._pump()
 
     async def _call(self, method: str, *args: Any) -> Any:
         """Ask the actor, and again while it is being restarted: whatever we tell counts once."""

@@ -40,6 +40,8 @@ class TaskContext:
     emitted: int = 0
     warm: Any = field(default=None, repr=False, compare=False)
     """The state of the worker, in a task that runs in a pool (``warmth.Warmth``)."""
+    aggregators: Any = field(default=None, repr=False, compare=False)
+    """The way to the store's aggregators, for the task that merges by one (``raywf.client.learned``)."""
 
     @property
     def scheduled_at(self) -> datetime | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from raywf.definition.asking import Flow, hearing, is_asking, plain_strategy, settled
 from raywf.definition.functions import check_arity
+from raywf.definition.learned import check_learned, collects, merged_by, waits_as
 from raywf.definition.lines import did_you_mean
 from raywf.definition.options import ON_LIMIT, check_merge, check_waiting, iterations
 from raywf.definition.options import seconds as duration
@@ -161,6 +162,8 @@ def aggregate(
     accept_at: float = 0.7,
     reconcile: Iterable[str] = (),
     policy: Policy | None = None,
+    aggregator: str | None = None,
+    item: Any = None,
     quorum: int | None = None,
     at_least: int | None = None,
     timeout: float | timedelta | None = None,
@@ -184,6 +187,10 @@ def aggregate(
     (in a body, write the dict); or another merge's ``AggregateResult``, which counts with its confidence. None abstains.
     The source is the id of the task that gave it (``name[3]`` in a fan-out), where it does not say another. Numbers out
     of range fail the task with ``InvalidInput``; an unknown strategy is a ``DefinitionError``.
+
+    ``aggregator`` names one of the store: it is told what was said under ``item`` (a text or a reference to one; else the execution's
+    id), answers from all it knows, and learns from ``engine.aggregator(name).feedback(item, truth)``. ``strategy="stack"`` and
+    ``"best_source"`` need it; until it has 50 truths they count votes, and ``rung``, ``why`` and ``calibrated`` say so.
     """
     trace = required("raywf.aggregate")
     if not isinstance(results, (list, tuple, Expression)):
@@ -197,23 +204,29 @@ def aggregate(
             raise trace.flaw(f"raywf.aggregate merges what tasks give, and {name} was not called: write {name}(…)")
     plain = strategy if holds_expression(strategy) else plain_strategy(trace, strategy)
     reconcile = [reconcile] if isinstance(reconcile, str) else list(reconcile)
+    check_learned(trace, aggregator, item, strategy, accept_at, reconcile)
     check_merge(
-        f"{trace.flaw('raywf.aggregate')}",
-        "auto" if holds_expression(plain) else plain, 0.7 if holds_expression(accept_at) else accept_at, reconcile,
+        f"{trace.flaw('raywf.aggregate')}", "auto" if holds_expression(plain) else plain,
+        0.7 if holds_expression(accept_at) else accept_at, reconcile, learns=aggregator is not None,
     )  # fmt: skip
-    waiting = {"quorum": quorum, "at_least": at_least, "early_stop": early_stop, "strategy": plain,
+    waiting = {"quorum": quorum, "at_least": at_least, "early_stop": early_stop, "strategy": waits_as(plain, aggregator),
                "timeout": None if holds_expression(timeout) else timeout}  # fmt: skip
     count = None if isinstance(results, Expression) else len(results)
     check_waiting(f"{trace.flaw('raywf.aggregate')}", waiting, count)
     how: dict[str, Any] = {"reconcile": reconcile} if reconcile else {}
-    for name, value, usual in (("strategy", plain, "auto"), ("accept_at", accept_at, 0.7)):
+    for name, value, usual in (("strategy", collects(aggregator, plain), "auto"), ("accept_at", accept_at, 0.7)):
         if holds_expression(value) or value != usual:
             how[name] = trace.record(value, f"{name} of raywf.aggregate")
+
+    said: list[Any] = []
 
     def merge(given: Any, waits: Mapping[str, Any] | None = None, id: str | None = None) -> Any:
         listed = list(given) if isinstance(given, tuple) else given
         data = {"results": trace.record(listed, "results of raywf.aggregate"), **how, **(waits or {})}
-        return trace.reference(trace.add("aggregate", {"aggregate": data}, id))
+        if aggregator is None:
+            return trace.reference(trace.add("aggregate", {"aggregate": data}, id))
+        said.append(trace.reference(trace.add("candidates", {"aggregate": data})))
+        return merged_by(trace, said[-1], aggregator, item, plain, accept_at, id)
 
     waits = {
         name: waiting[name]
@@ -227,7 +240,7 @@ def aggregate(
         merged = hearing(trace, merged, strategy, accept_at)
     if policy is None:
         return merged  # type: ignore[no-any-return]
-    may_use = None if waits or isinstance(results, Expression) else list(results)
+    may_use = said[:1] or (None if waits or isinstance(results, Expression) else list(results))
     return settled(trace, merged, may_use, policy, Flow(when, approval, merge, accept_at), strategy)  # type: ignore[no-any-return]
 
 

@@ -102,28 +102,33 @@ def iterations(what: str, value: object) -> int:
 
 
 _NEED_GOLD: Final = ("stack", "best_source")
+CANDIDATES: Final = "candidates"
+"""The strategy of a merge that waits and collects, and leaves the merging to a task: its result is what was said."""
 
 
-def check_merge(what: str, strategy: object, accept_at: object, reconcile: object = ()) -> None:
-    """Whether there is such a strategy (as it is stored), and whether it can do with the answers alone. Raises
-    ``DefinitionError``."""
+def check_merge(
+    what: str, strategy: object, accept_at: object, reconcile: object = (), *, learns: bool = False
+) -> None:
+    """Whether there is such a strategy (as it is stored), and whether it can do with the answers alone, unless it ``learns``.
+    Raises ``DefinitionError``."""
     from raywf.aggregation import ResultAggregator
     from raywf.definition.strategies import strategy_of
 
     try:
-        found = strategy_of(strategy, lambda path: object)  # a class may be at home in another process than this one
+        known = "auto" if strategy == CANDIDATES and not learns else strategy
+        found = strategy_of(known, lambda path: object)  # a class may be at home in another process than this one
         ResultAggregator(found, accept_at=accept_at, reconcile=reconcile)  # type: ignore[arg-type]
     except InvalidInput as error:
         raise DefinitionError(f"{what}: {error}") from None
-    if strategy in _NEED_GOLD:
+    if strategy in _NEED_GOLD and not learns:
         raise DefinitionError(
-            f"{what}: strategy {strategy!r} learns from gold answers, and a merge in a workflow has none: call "
-            "merge() of an aggregator that has them inside a task, or take strategy='auto'"
+            f"{what}: strategy {strategy!r} learns from gold answers, and a merge in a workflow has none: name the aggregator whose "
+            f"feedback it learns from, as in raywf.aggregate([…], strategy={strategy!r}, aggregator='triage'), or take strategy='auto'"
         )
 
 
 EARLY: Final = (
-    "auto", "majority", "weighted_vote", "confidence_weighted", "linear_pool", "log_pool", "wawa", "dawid_skene", "one_coin",
+    "auto", "majority", "weighted_vote", "confidence_weighted", "linear_pool", "log_pool", "wawa", "dawid_skene", "one_coin", CANDIDATES,
 )  # fmt: skip
 """Strategies that vote on whole values. With any other the next answer may always change the value."""
 

@@ -8,14 +8,16 @@ from typing import Any
 from raywf.core.bindings import INPUT, Binding, Ref, Sequence, references
 from raywf.core.plan import Node, NodeKind, Plan
 from raywf.core.state import ExecutionState, TaskStatus, address_of
+from raywf.definition.options import CANDIDATES
 from raywf.errors import InvalidInput
 
 _FIELDS = frozenset({"value", "source", "confidence", "probs", "weight"})
 
 
 def merge(plan: Plan, node: Node, where: str, results: Any, **how: Any) -> Any:
-    """The ``AggregateResult`` of the results of a merge. Raises ``InvalidInput`` that begins with ``where``."""
+    """The ``AggregateResult`` of the results of a merge, or its candidates. Raises ``InvalidInput`` that begins with ``where``."""
     from raywf.aggregation import ResultAggregator
+    from raywf.aggregation.ballot import collect
 
     if not isinstance(results, (list, tuple)):
         raise InvalidInput(
@@ -24,6 +26,8 @@ def merge(plan: Plan, node: Node, where: str, results: Any, **how: Any) -> Any:
         )
     try:
         found = [each for spoken in _spoken(plan, node, results) for each in spoken]
+        if how["strategy"] == CANDIDATES:
+            return list(collect(found).candidates)
         return ResultAggregator(**how).merge(found)
     except InvalidInput as error:
         raise InvalidInput(f"{where}: {error}") from None
@@ -53,6 +57,8 @@ def is_settled(state: ExecutionState, node: Node, results: list[Any], **how: Any
 
     spoken = list(zip(_spoken(state.plan, node, results), _still_out(state, node), strict=True))
     out = [each.source for found, still in spoken if still for each in found]
+    if how["strategy"] == CANDIDATES:
+        how["strategy"] = "auto"
     return is_decided(ResultAggregator(**how), [c for found, _ in spoken for c in found if c.source not in out], out)
 
 

@@ -92,5 +92,26 @@ def aggregator_lane(namespace: str, name: str) -> str:
     return f"{namespace}/@aggregator/{name}"
 
 
+def aggregator_spec(
+    url: str, namespace: str, name: str, ray_address: str, ray_namespace: str, driver: int | None, codec: str
+) -> ActorSpec:
+    """The actor of an aggregator."""
+    return ActorSpec(
+        url=url,
+        namespace=namespace,
+        lane=aggregator_lane(namespace, name),
+        bundle=Bundle((), "", "@aggregator"),
+        index=0,
+        count=1,
+        lease_s=0.0,
+        ray_address=ray_address,
+        ray_namespace=ray_namespace,
+        name=f"aggregator-{name}",
+        only=0,
+        driver=driver,
+        codec=codec,
+    )
+
+
 def is_aggregator(lane: str) -> bool:
     return lane.split("/")[1:2] == ["@aggregator"]

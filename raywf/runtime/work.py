@@ -148,6 +148,11 @@ def _falls_back(live: Live, node: Node, effect: StartAttempt) -> bool:
     return retry.has_given_up(node.options.retry, task.failures, task.failure)
 
 
+def _is_ours(function: FunctionRef) -> bool:
+    """Whether a task runs nothing of the user's: then it is not what its process died of, and needs no process of its own."""
+    return function.path.startswith("raywf.client.learned:")
+
+
 def slot_of(live: Live, effect: StartAttempt) -> str:
     """The id of an attempt's slot: a task has one attempt at a time."""
     return f"{live.key}/{address(live, effect.task, effect.item)}"
@@ -176,6 +181,8 @@ class LocalWork:
         self.missing: list[Missing] = []
         self.gate: Gate | None = None
         self.recall: Recall | None = None
+        self.aggregators: Any = None
+        """The way to the store's aggregators (``client.aggregators.Reach``)."""
         self.on_worn_out: Callable[[], None] = lambda: None
 
     def start(self, live: Live, node: Node, effect: StartAttempt) -> Any:
@@ -194,7 +201,7 @@ class LocalWork:
             except CodeMissing as error:
                 return self._wait_for_code(live, node, effect, error)
         options = node.options
-        if self.dispatcher is not None and (effect.isolated or options.runs_on == "ray"):
+        if self.dispatcher is not None and (options.runs_on == "ray" or (effect.isolated and not _is_ours(ref))):
             return self._start_remote(live, node, effect, ref)
         if options.pool is not None and ref is node.function and self.pools.warmth(options.pool) is None:
             return self._warm_up(options.pool, live, node, effect)
@@ -421,6 +428,7 @@ class LocalWork:
             last_progress=None if notes.progress is None else self.evaluator.decode(notes.progress),
             emitted=notes.emitted,
             warm=None if node.options.pool is None else self._warmth(live, node, effect),
+            aggregators=self.aggregators,
         )
 
     def _identity(self, live: Live, node: Node, effect: StartAttempt) -> tuple[str, str, int, str, datetime | None]:

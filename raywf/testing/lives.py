@@ -25,6 +25,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any, Protocol, cast
 
+from raywf.aggregation import FactSet
 from raywf.client.reading import Readings, open_approvals, open_doubts
 from raywf.config import Settings
 from raywf.core import events as ev
@@ -45,6 +46,7 @@ from raywf.runtime.local import InlineThreads, JumpingLoop, LoopClock
 from raywf.runtime.owner import Owner
 from raywf.runtime.parts import Parts, SubmitRequest
 from raywf.telemetry import Telemetry
+from raywf.testing.aggregators import LocalReach
 from raywf.testing.faults import Faults
 from raywf.testing.ledger import Clock, Ledger
 from raywf.testing.work import FaultyWork, WatchedCode, code_of
@@ -90,7 +92,7 @@ class Calm:
 class Scene:
     """What an execution is run with. ``decide`` answers an at-most-once task in doubt: outcome and encoded value by key;
     ``start_after_s`` is how long its start rule has it wait; ``deadline`` an epoch second; ``retries`` how often it is retried
-    when it has failed."""
+    when it has failed; ``aggregators`` what those of the store know."""
 
     workflow: Workflow[..., Any]
     input: bytes
@@ -109,6 +111,7 @@ class Scene:
     tags: Mapping[str, str] = field(default_factory=dict)
     start_after_s: float = 0.0
     retries: int = 0
+    aggregators: Mapping[str, FactSet] = field(default_factory=dict)
 
 
 class Lives:
@@ -182,6 +185,7 @@ class Lives:
                 owner.sleepers.stop()
                 await owner.work.runners.close()
                 owner.gate.close()
+                await owner.work.aggregators.close()
                 await owner.commits.close()
 
     def _owner(self, loop: MortalLoop) -> tuple[Owner, asyncio.Event]:
@@ -205,6 +209,7 @@ class Lives:
         now = clock.now()
         me = OwnerRow(name, LANE, "localhost", 0, b"{}", now, now + 3600.0, False)
         owner = Owner(me, "default", parts)
+        owner.work.aggregators = LocalReach(parts.journal, clock, self.deaths, scene.aggregators)
         moved = cast(_Noticing, owner.commits).moved = asyncio.Event()
         return owner, moved
 

@@ -17,6 +17,7 @@ from raywf.definition.signals import check_signal
 from raywf.definition.updates import updates_of
 from raywf.definition.workflows import Workflow, as_workflow
 from raywf.errors import InvalidInput
+from raywf.testing.aggregators import Known, checked
 from raywf.testing.faults import Given, faults_for
 from raywf.testing.ledger import Clock, Ledger
 from raywf.testing.lives import ID, Lives, Scene
@@ -39,6 +40,7 @@ def run(
     deadline: datetime | timedelta | None = None,
     tags: Mapping[str, str] | None = None,
     isolation: str = "shared",
+    aggregators: Known | None = None,
     **kwargs: Any,
 ) -> Any:
     """Run a workflow and return its result. No Ray, no disk, no network; sleeps and timeouts take no time.
@@ -50,6 +52,7 @@ def run(
     the jitter of retries and the chances of faults. ``clock`` and ``ledger`` are there to be looked at afterwards. An execution
     that has failed is retried, as ``handle.retry()`` does, up to ``retries`` times.
 
+    ``aggregators`` says by name what the store's aggregators know beforehand, as facts (``FactSet``); they know nothing else.
     ``execution_id``, ``priority``, ``deadline``, ``tags`` and ``isolation`` are those of ``engine.submit``; there is one process. A
     workflow with a start rule collects nothing: it is given what it would be started with (a ``Batch`` its list), and begins when it would
     if nothing more came, after the quiet time of a ``Debounce`` or the timeout of a ``Batch`` that is not full.
@@ -81,6 +84,7 @@ def run(
             tags=check_tags(tags or {}),
             start_after_s=0.0 if rule is None else start_after_s(rule, args),
             retries=retries,
+            aggregators=checked(aggregators),
         )
     )
     closing = lives.play()

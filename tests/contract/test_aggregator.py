@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel, model_validator
 
 import raywf
-from raywf import Candidate
+from raywf import Candidate, task, workflow
 from raywf.aggregation import Fields
 
 pytestmark = pytest.mark.cluster
@@ -132,3 +132,40 @@ async def test_in_asyncio_what_is_asked_at_once_travels_together(shared_ray: str
         results = await asyncio.gather(*(agg.merge(votes(n % 3, n % 3, 9), item=f"i-{n}") for n in range(300)))
         assert [each.value for each in results] == [n % 3 for n in range(300)]
         assert (await agg.state()).items == 300
+
+
+@task
+def careless(question: str) -> str:
+    return "no"
+
+
+@task
+def hasty(question: str) -> str:
+    return "no"
+
+
+@task
+def careful(question: str) -> str:
+    return "yes"
+
+
+@workflow
+def answered(question: str) -> Any:
+    asked = [careless(question), hasty(question), careful(question)]
+    return raywf.aggregate(asked, strategy="stack", aggregator="panel")
+
+
+def test_a_workflow_learns_from_feedback_and_outlives_the_kill_of_its_aggregator(engine: raywf.WorkflowEngine) -> None:
+    panel = engine.aggregator("panel")
+    first = engine.submit(answered, "q", execution_id="question-0").result()
+    assert (first.value, first.calibrated, first.rung) == ("no", False, "votes")
+    assert first.why.startswith("0 truths so far")
+    for handle in [engine.submit(answered, "q", execution_id=f"question-{n}") for n in range(1, 60)]:
+        handle.result()
+    panel.feedback_many({f"question-{n}": "yes" for n in range(60)})
+    os.kill(panel.state().pid, signal.SIGKILL)
+    after = engine.submit(answered, "q", execution_id="question-60").result()
+    assert (after.value, after.calibrated, after.rung) == ("yes", True, "")
+    assert after.strategy in ("stack", "best_source") and after.confidence > 0.9
+    state = panel.state()
+    assert (state.items, state.gold) == (61, 60)
