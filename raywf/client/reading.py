@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import from_json
 
-from raywf.aggregation.evidence import Standing
+from raywf.aggregation.evidence import Dossier, Standing
+from raywf.aggregation.facts import FactSet
 from raywf.client.checks import check_status
 from raywf.config import shown
 from raywf.core import approvals
@@ -308,11 +309,12 @@ class Readings:
             return name, await read_standing_of(self.reader, self.namespace, name, field)
         return name, (await read_standing(self.reader, self.namespace, name))[0]
 
-    async def gold(self, name: str | None) -> tuple[str, Gold]:
-        """The name of an aggregator, and its newest items with known truth, 1,000 at most. As ``standing`` raises."""
+    async def gold(self, name: str | None) -> tuple[str, dict[str, Dossier], FactSet]:
+        """The name of an aggregator, and its newest items with known truth, 1,000 at most: by item, and as facts. As ``standing``
+        raises."""
         name, gold = await self._aggregator(name), Gold()
         await read_standing(self.reader, self.namespace, name, gold)
-        return name, gold
+        return name, gold.items, gold.facts()
 
     async def _aggregator(self, name: str | None) -> str:
         if name is None:

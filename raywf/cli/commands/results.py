@@ -13,8 +13,8 @@ from raywf.cli.place import place_of
 
 if TYPE_CHECKING:
     from raywf.aggregation.calibration import CalibrationReport
-    from raywf.aggregation.evidence import Standing
-    from raywf.runtime.aggregating import Gold
+    from raywf.aggregation.evidence import Dossier, Standing
+    from raywf.aggregation.facts import FactSet
 
 results = typer.Typer(
     name="results",
@@ -50,10 +50,10 @@ def _standing(store: str | None, namespace: str, name: str | None, field: str | 
     return reading(place_of(store, namespace), work)
 
 
-def _gold(store: str | None, namespace: str, name: str | None) -> tuple[str, Gold]:
+def _gold(store: str | None, namespace: str, name: str | None) -> tuple[str, dict[str, Dossier], FactSet]:
     from raywf.client.reading import Readings
 
-    async def work(readings: Readings) -> tuple[str, Gold]:
+    async def work(readings: Readings) -> tuple[str, dict[str, Dossier], FactSet]:
         return await readings.gold(name)
 
     return reading(place_of(store, namespace), work)
@@ -223,7 +223,7 @@ def calibration(
 def _calibration_of(store: str | None, namespace: str, name: str, strategy: str) -> CalibrationReport:
     from raywf.aggregation import ResultAggregator
 
-    facts = _gold(store, namespace, name)[1].facts()
+    facts = _gold(store, namespace, name)[2]
     return ResultAggregator.from_facts(facts, strategy).calibration()
 
 
@@ -307,15 +307,15 @@ def panel(
     costs = dict(_price(each) for each in prices)
     if target is not None and not 0 < target <= 1:
         raise typer.BadParameter(f"{target} is no share: give one from 0 to 1, as in 0.9", param_hint="--target")
-    found, gold = _gold(store, namespace, name)
-    if strange := sorted(set(costs) - {source for each in gold.items.values() for source in each.said}):
+    found, gold, _ = _gold(store, namespace, name)
+    if strange := sorted(set(costs) - {source for each in gold.values() for source in each.said}):
         raise typer.BadParameter(
             f"aggregator {found!r} has no truth of an item that {strange[0]!r} answered: its sources are "
-            f"{', '.join(sorted({source for each in gold.items.values() for source in each.said})) or 'none'}",
+            f"{', '.join(sorted({source for each in gold.values() for source in each.said})) or 'none'}",
             param_hint="--price",
         )
-    curve = cost_curve(gold.items, costs)
-    best = None if target is None else cheapest_panel(gold.items, costs, target)
+    curve = cost_curve(gold, costs)
+    best = None if target is None else cheapest_panel(gold, costs, target)
     if as_json:
         shown: dict[str, Any] = {"aggregator": found, "curve": [each._asdict() for each in curve]}
         if target is not None:
