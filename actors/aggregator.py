@@ -20,7 +20,7 @@ from typing import Any
 from raywf.actors.dead import is_dead
 from raywf.config import Settings, shown
 from raywf.errors import StoreUnavailable
-from raywf.journal.factory import open_journal
+from raywf.journal.factory import open_journal, parse
 from raywf.journal.group_commit import GroupCommit
 from raywf.journal.sealed import behind
 from raywf.ports import Clock, OwnerRow
@@ -115,8 +115,16 @@ class AggregatorActor:
 
 
 def started(spec: ActorSpec) -> Any:
-    """The actor of an aggregator, started if it does not run."""
-    return adapter.spawn(AggregatorActor, spec.name, spec.ray_namespace, (spec,), max_restarts=-1, get_if_exists=True)
+    """The actor of an aggregator, started if it does not run: on a node of this host, where the store is a file of it."""
+    return adapter.spawn(
+        AggregatorActor,
+        spec.name,
+        spec.ray_namespace,
+        (spec,),
+        max_restarts=-1,
+        node_id=adapter.steady_node(socket.gethostname()) if parse(spec.url)[0] == "sqlite" else None,
+        get_if_exists=True,
+    )
 
 
 class AggregatorReach:

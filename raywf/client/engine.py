@@ -127,8 +127,7 @@ class AsyncWorkflowEngine(
                 space,
                 (self.store, self.namespace, space),
                 max_restarts=-1,
-                node_id=adapter.this_node() if home_of(self.store) else None,
-                soft=True,
+                node_id=adapter.steady_node(home_of(self.store)),
                 get_if_exists=True,
             )
             inbox = open_inbox(self.store, self._codec)

@@ -48,6 +48,9 @@ ENVIRONMENT = {
 }
 """What a Ray that raywf starts runs with, unless the environment says otherwise."""
 
+HEAD = "node:__internal_head__"
+"""What only the head of a Ray cluster has, whichever node that is now."""
+
 ActorDied = (RayActorError,)
 OutOfReach = (RayError,)
 GetTimeout = GetTimeoutError
@@ -246,12 +249,10 @@ def spawn(
     *,
     max_restarts: int,
     node_id: str | None = None,
-    soft: bool = False,
     get_if_exists: bool = False,
 ) -> Any:
-    """Start a detached async actor, where a node is given there or (unless ``soft``) nowhere. It takes no CPU from the
-    cluster: it waits, it does not compute."""
-    strategy = NodeAffinitySchedulingStrategy(node_id, soft=soft) if node_id else None
+    """Start a detached async actor, where a node (or ``HEAD``) is given there or nowhere. It takes no CPU from the
+    cluster: it waits, it does not compute. Such an actor Ray puts on any node at random, and a soft wish does not count."""
     options: dict[str, Any] = {
         "name": name,
         "namespace": namespace,
@@ -263,8 +264,10 @@ def spawn(
         "enable_task_events": False,
         "get_if_exists": get_if_exists,
     }
-    if strategy is not None:
-        options["scheduling_strategy"] = strategy
+    if node_id == HEAD:
+        options["resources"] = {HEAD: 0.001}
+    elif node_id:
+        options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node_id, soft=False)
     return Handle(ray.remote(cls).options(**options).remote(*args))
 
 
@@ -316,7 +319,7 @@ def cluster_nodes() -> list[NodeRow]:
             host=row["NodeManagerHostname"],
             address=row["NodeManagerAddress"],
             cpus=float(row["Resources"].get("CPU", 0.0)),
-            head="node:__internal_head__" in row["Resources"],
+            head=HEAD in row["Resources"],
             leaves_at=leaving.get(row["NodeID"]),
         )
         for row in rows
@@ -355,6 +358,13 @@ def node_resources() -> list[dict[str, float]]:
 
 def this_node() -> str:
     return str(ray.get_runtime_context().get_node_id())
+
+
+def steady_node(home: str | None) -> str:
+    """Where the one who looks after the others should be: on the head, because without it there is no cluster. On any other node
+    it would die with those whom it is to replace, and Ray takes up to a minute to see that a node has died. ``home``: the
+    only host where it can be."""
+    return HEAD if any(row.head and home in (None, row.host) for row in cluster_nodes()) else this_node()
 
 
 def job_environment() -> Mapping[str, Any]:
