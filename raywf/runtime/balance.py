@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, Protocol
 from raywf.core import placement
 from raywf.core.ids import SHARDS
 from raywf.core.placement import PER_NODE, Member, Move, Node
+from raywf.errors import StoreUnavailable
 from raywf.ports import Clock
 from raywf.runtime.handing import Busy
 from raywf.runtime.spec import ActorSpec, Layout
@@ -43,6 +44,9 @@ MOVING_S = 0.25
 """The same, while something is to move."""
 SUSPECT_S = 30.0
 """How long nothing is started on a node after one of its actors fell silent: Ray may take that long to see that it is gone."""
+START_S = 15.0
+"""How long an actor may take to start that takes nothing over. Longer, and its node is suspected: Ray believes in one that is cut off for
+a minute, and until then whoever waited for an actor there would hold up the successors of others."""
 
 
 def usual_count(url: str) -> int:
@@ -245,10 +249,21 @@ class Balancer:
         dead, template = tuple(sorted(lane.former)), lane.template
         assert template is not None
         specs = [replace(template, index=each.index, node=each.node, held=each.shards) for each in starts]
-        began = await asyncio.gather(*(self._start(lane, spec, dead) for spec in specs), return_exceptions=True)
+        began = await asyncio.gather(*(self._begin_one(lane, spec, dead) for spec in specs), return_exceptions=True)
         for error in began:
             if error is not None:
                 raise error
+
+    async def _begin_one(self, lane: Lane, spec: ActorSpec, dead: tuple[str, ...]) -> None:
+        try:
+            await asyncio.wait_for(self._start(lane, spec, dead), None if spec.held else START_S)
+        except TimeoutError:
+            if spec.node is not None:
+                self._suspects[spec.node] = self._clock.monotonic() + SUSPECT_S
+            raise StoreUnavailable(
+                f"workflow actor {spec.name or spec.index} did not start on node {spec.node} within {START_S:g} s: nothing is "
+                f"started there for {SUSPECT_S:g} s"
+            ) from None
 
     async def _move(self, lane: Lane, move: Move) -> None:
         began = self._clock.monotonic()

@@ -18,7 +18,7 @@ from raywf.core import backlog
 from raywf.errors import RaywfError, StoreUnavailable
 from raywf.ports import Clock, Entropy, OwnerRow, Reader
 from raywf.runtime import vigil
-from raywf.runtime.balance import LOOK_S, MOVING_S, Balancer, Lane, NodeRow, usual_count
+from raywf.runtime.balance import LOOK_S, MOVE_S, MOVING_S, Balancer, Lane, NodeRow, usual_count
 from raywf.runtime.service import FINISHED
 from raywf.runtime.spec import ActorSpec, Layout, is_aggregator
 
@@ -195,6 +195,9 @@ class Supervisor:
         spec, handle = ready or self._ready(spec)
         try:
             await handle.begin.remote(dead)
+        except asyncio.CancelledError:
+            self._actors.kill(handle)  # or it would begin one day, and nobody would know
+            raise
         except Exception as error:
             self._actors.kill(handle)
             cause = getattr(error, "cause", None)
@@ -207,7 +210,7 @@ class Supervisor:
     async def _dismiss(self, spec: ActorSpec, handle: Any) -> None:
         """End a member that holds nothing any more."""
         try:
-            await handle.drain.remote(0.0)
+            await asyncio.wait_for(_answer(handle.drain.remote(0.0)), MOVE_S)
         except Exception:
             log.exception("%s could not be drained; it holds nothing", spec.name)
         self._actors.kill(handle)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from raywf.core.placement import PER_NODE
 from raywf.journal.memory import MemoryJournal
+from raywf.runtime.balance import NodeRow
 from raywf.runtime.bundle import Bundle
 from raywf.runtime.clock import SystemEntropy
 from raywf.runtime.local import LoopClock
@@ -114,3 +117,47 @@ def test_a_question_whose_answer_was_lost_is_asked_again() -> None:
     lost = ConnectionError("the answer was lost")
     assert after_a_minute([lost, lost]) == [False]
     assert after_a_minute([lost, "fenced"]) == [True, False]
+
+
+class CutOff(House):
+    """A second node joins after 5 s, and nothing that is started there ever answers: Ray does not know yet that it is cut off."""
+
+    def __init__(self, clock: LoopClock) -> None:
+        super().__init__([*(ConnectionError("lost") for _ in range(5)), Died("x")])
+        self.clock = clock
+
+    def nodes(self) -> Sequence[NodeRow]:
+        there = ["a"] if self.clock.monotonic() < self.joins_at else ["a", "b"]
+        return [NodeRow(each, "host", "address", 1.0) for each in there]
+
+    def spawn(self, spec: ActorSpec) -> Actor:
+        actor = super().spawn(spec)
+        if spec.node == "b":
+            actor._begin = never  # type: ignore[method-assign]
+        return actor
+
+    joins_at = float("inf")
+
+
+async def never(dead: Sequence[str]) -> dict[str, Any]:
+    await asyncio.Event().wait()
+    return {}
+
+
+def test_a_node_where_nothing_starts_does_not_hold_up_the_successors_of_others() -> None:
+    """It would for as long as Ray believes in that node: a minute, when it is cut off. And what may begin there yet is ended."""
+
+    async def main() -> list[tuple[str | None, bool]]:
+        loop = asyncio.get_running_loop()
+        clock = LoopClock(loop, 0.0)
+        house = CutOff(clock)
+        house.joins_at = clock.monotonic() + 5
+        supervisor = Supervisor(
+            "default", "space", actors=house, open_reader=lambda: MemoryJournal("", clock=clock), clock=clock,
+            entropy=SystemEntropy(1), linger_s=1e9,
+        )  # fmt: skip
+        await supervisor.ensure(replace(SPEC, count=PER_NODE))
+        await asyncio.sleep(40)
+        return [(actor.spec.node, actor.killed) for actor in house.started]
+
+    assert live_through(main) == [("a", True), ("b", True), ("a", False)]
