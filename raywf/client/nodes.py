@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -69,8 +69,11 @@ def _status(row: NodeRow, stats: Sequence[Mapping[str, Any]]) -> NodeStatus:
     )
 
 
-async def drain(supervisor: Any, store: str, node: str, deadline_s: float) -> None:
-    """Have a node drained; returns when no workflow actor is on it. ``node``: its id, the beginning of one, or its address."""
+async def drain(
+    supervisor: Any, store: str, node: str, deadline_s: float, on_look: Callable[[NodeStatus], None] | None = None
+) -> None:
+    """Have a node drained; returns when no workflow actor is on it. ``node``: its id, the beginning of one, or its address.
+    ``on_look`` hears what is left there, again and again."""
     if not 0 < deadline_s <= 86400 * 30:
         raise InvalidInput(
             f"deadline={deadline_s!r} is not how long what runs may take: seconds, more than 0, up to 30 days"
@@ -86,6 +89,8 @@ async def drain(supervisor: Any, store: str, node: str, deadline_s: float) -> No
         left = [each for each in await node_statuses(supervisor) if each.id == row.id and each.state != "drained"]
         if not left:
             return
+        if on_look is not None:
+            on_look(left[0])
         await asyncio.sleep(_LOOK_S)
     raise RaywfError(
         f"node {row.id[:12]} still has workflow actors {_GRACE_S:g} s after its deadline: `raywf nodes` shows them; what "

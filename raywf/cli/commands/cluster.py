@@ -48,10 +48,16 @@ def drain(
     from raywf.client import nodes as of
 
     place = place_of(store, namespace)
+    said: list[int] = []
+
+    def tell(left: NodeStatus) -> None:
+        if said[-1:] != [left.shards]:
+            said.append(left.shards)
+            say(f"node {left.id[:12]} ({left.address}): {left.shards} shards left, {left.open} open executions")
 
     async def run() -> None:
         async with _engine(store, namespace) as supervisor:
-            await of.drain(supervisor, place.store, node, deadline)
+            await of.drain(supervisor, place.store, node, deadline, tell)
 
     asyncio.run(run())
     say(f"node {node} is drained: nothing of this engine is on it, and it can be ended")
