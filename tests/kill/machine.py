@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,12 +20,13 @@ T = TypeVar("T")
 
 
 class Head:
-    """A Ray head on the loopback. ``address`` is what drivers connect to."""
+    """A Ray head on the loopback, or at another address of this machine. ``address`` is what drivers connect to."""
 
-    def __init__(self, cpus: int = 2, env: Mapping[str, str] | None = None) -> None:
+    def __init__(self, cpus: int = 2, env: Mapping[str, str] | None = None, ip: str = "127.0.0.1") -> None:
         self.temporary = Path(tempfile.mkdtemp(prefix="rwk-", dir="/tmp"))
         self.env = {**os.environ, **(env or {})}
         self.address = ""
+        self.ip = ip
         self._cpus = cpus
         self._session = 0
         self._others: list[int] = []
@@ -41,9 +42,9 @@ class Head:
         return self
 
     def _start(self) -> None:
-        port = free_port()
-        self.address = f"127.0.0.1:{port}"
-        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--node-ip-address=127.0.0.1"]
+        port = free_port(self.ip)
+        self.address = f"{self.ip}:{port}"
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", f"--node-ip-address={self.ip}"]
         command += [f"--port={port}", f"--num-cpus={self._cpus}", f"--temp-dir={self.temporary}"]
         command += ["--disable-usage-stats", "--object-store-memory=150000000", *self.extra_arguments()]
         started = self._run(command)
@@ -60,10 +61,11 @@ class Head:
             start_new_session=True,
         )
 
-    def add_node(self) -> int:
-        """One more node of this cluster; gives its session, whose processes are the node's."""
-        command = [sys.executable, "-m", "ray.scripts.scripts", "start", f"--address={self.address}"]
-        command += ["--node-ip-address=127.0.0.1", f"--num-cpus={self._cpus}", "--disable-usage-stats"]
+    def add_node(self, ip: str | None = None, within: Sequence[str] = ()) -> int:
+        """One more node of this cluster, at an address of its own and ``within`` another host; gives its session, whose
+        processes are the node's."""
+        command = [*within, sys.executable, "-m", "ray.scripts.scripts", "start", f"--address={self.address}"]
+        command += [f"--node-ip-address={ip or self.ip}", f"--num-cpus={self._cpus}", "--disable-usage-stats"]
         started = self._run([*command, "--object-store-memory=150000000"])
         self._others.append(started.pid)
         _checked(started)
@@ -81,6 +83,9 @@ class Head:
         """The processes of this Ray whose command line holds ``title``. Only its own sessions are looked at."""
         sessions = [self._session, *self._others]
         return [pid for each in sessions for pid in session_pids(each) if title in command_line(pid)]
+
+    def is_on_the_head(self, pid: int) -> bool:
+        return pid in session_pids(self._session)
 
     def the(self, title: str) -> int:
         """The one process of this Ray with that title; that of the test before may be on its way out still."""
@@ -132,9 +137,9 @@ def _checked(started: subprocess.Popen[bytes]) -> None:
         raise RuntimeError(f"ray start ended with {started.returncode}:\n{said}")
 
 
-def free_port() -> int:
+def free_port(ip: str = "127.0.0.1") -> int:
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.bind((ip, 0))
         return int(listener.getsockname()[1])
 
 

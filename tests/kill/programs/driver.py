@@ -52,6 +52,13 @@ class Driver:
     def approve(self, id: str) -> None:
         self.engine.get(id).approve(by="somebody")
 
+    def nodes(self) -> list[dict[str, Any]]:
+        """The nodes of the cluster, the head first: who is on them, and how many shards they hold."""
+        return [
+            {"id": node.id, "host": node.host, "shards": node.shards, "pids": [actor.pid for actor in node.actors]}
+            for node in self.engine.nodes()
+        ]
+
     def nothing(self) -> float:
         return time.time()
 
