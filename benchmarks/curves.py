@@ -1,28 +1,36 @@
-"""Curves of a figure against a size, as plain SVG: no library, both axes logarithmic."""
+"""Figures against sizes: which there are, and how a curve of them is measured."""
 
 from __future__ import annotations
 
-import math
+import statistics
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 
-from benchmarks.figures import number
+from benchmarks.drawing import Chart, Series
+from benchmarks.growth import Point
 from benchmarks.sample import Sample
 
-_WIDTH, _HEIGHT, _EDGE = 560, 320, 56
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure of a curve's samples, and the words of the chart that shows it."""
+
+    chart: str
+    key: str
+    title: str
+    unit: str
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A figure of a sample against a size; ``arguments`` of the sample have {n} for each of ``sizes``."""
+    """A sample at each of ``sizes``, whose ``arguments`` have {n} for it."""
 
     name: str
     against: str
-    figure: str
-    unit: str
     arguments: str
     sizes: tuple[int, ...]
+    figures: tuple[Figure, ...]
 
     def points(self, quick: bool) -> list[tuple[int, str]]:
         """The sizes and the arguments at each. ``quick``: sizes that only prove that the programs run."""
@@ -30,45 +38,51 @@ class Curve:
         return [(n, self.arguments.format(n=n)) for n in dict.fromkeys(sizes)]
 
 
+CURVES = (
+    Curve("tasks", "tasks in one execution", "fan --n {n} --small 1000 --rounds 3", (1_000, 5_000, 20_000, 50_000), (
+        Figure("tasks", "per_task_us", "A task of a fan-out, against its width", "µs per task"),)),
+    Curve("executions", "executions submitted at once", "throughput --n {n}", (500, 2_000, 8_000, 20_000), (
+        Figure("executions", "per_task_us", "A task of a chain of five, against how many executions", "µs per task"),)),
+    Curve("history", "events in one history", "history --n {n}", (1_000, 10_000, 50_000, 100_000), (
+        Figure("history", "step_late_ms", "A task at the end of a history, against its length", "ms per task, with its commit"),
+        Figure("resume", "resume_s", "From a signal to the result in a new engine", "seconds"))),
+    Curve("waiting", "executions that wait", "sleepers --n {n}", (1_000, 10_000, 50_000, 100_000), (
+        Figure("waiting", "per_task_us", "A task of other executions, while so many wait", "µs per task"),
+        Figure("answers", "answer_p50_ms", "From a signal to the result of one that waits, p50", "ms"),
+        Figure("memory", "over_idle_mb", "Memory of executions that wait, over the idle engine", "MB PSS"),
+        Figure("restart", "restart_s", "A new engine on executions that wait, beside ray.init", "seconds"))),
+    Curve("actors", "workflow actors on two cores", "throughput --n 20000 --actors {n}", (1, 2), (
+        Figure("actors", "per_task_us", "A task of a chain of five, 20,000 executions at once", "µs per task"),)),
+)  # fmt: skip
+
+
 def measure(
-    curves: Sequence[Curve], sample: Callable[[str, str], Sample], quick: bool = False
-) -> dict[str, list[tuple[int, float]]]:
-    """The points of each curve that could be measured."""
-    drawn: dict[str, list[tuple[int, float]]] = {}
+    curves: Sequence[Curve], sample: Callable[[str, str], Sample], quick: bool = False, rounds: int = 1
+) -> dict[str, Chart]:
+    """The charts of each curve, of the points that could be measured: medians of some rounds, each of which takes every size."""
+    charts: dict[str, Chart] = {}
     for curve in curves:
-        for size, arguments in curve.points(quick):
-            taken = sample(f"curve-{curve.name}-{size}", arguments)
-            if not taken.error and curve.figure in taken.figures:
-                drawn.setdefault(curve.name, []).append((size, taken.figures[curve.figure]))
-    return drawn
+        taken: dict[int, list[Sample]] = defaultdict(list)
+        for _ in range(rounds):
+            for size, arguments in curve.points(quick):
+                taken[size].append(sample(f"curve-{curve.name}-{size}", arguments))
+        for figure in curve.figures:
+            found = {
+                size: [s.figures[figure.key] for s in samples if figure.key in s.figures]
+                for size, samples in taken.items()
+            }
+            points = [(size, statistics.median(values)) for size, values in found.items() if values]
+            if points:
+                charts[figure.chart] = Chart(figure.title, curve.against, figure.unit, (Series("raywf", points),))
+    return charts
 
 
-def drawings(curves: Sequence[Curve], drawn: Mapping[str, Sequence[tuple[int, float]]]) -> dict[str, str]:
-    return {curve.name: svg(curve, drawn[curve.name]) for curve in curves if drawn.get(curve.name)}
-
-
-def svg(curve: Curve, points: Sequence[tuple[int, float]]) -> str:
-    """One curve, its points named by their values. The vertical axis spans at least a factor of ten, so that what is
-    flat looks flat."""
-    xs, ys = [math.log10(x) for x, _ in points], [math.log10(max(y, 1e-9)) for _, y in points]
-    left, right = min(xs), max(max(xs), min(xs) + 1e-9)
-    middle, span = (min(ys) + max(ys)) / 2, max(max(ys) - min(ys), 1.0) * 1.2
-
-    def place(x: float, y: float) -> tuple[float, float]:
-        across = _EDGE + (x - left) / (right - left) * (_WIDTH - 2 * _EDGE)
-        return across, _HEIGHT / 2 - (y - middle) / span * (_HEIGHT - 2 * _EDGE)
-
-    at = [place(x, y) for x, y in zip(xs, ys, strict=True)]
-    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in at)
-    marks = "".join(
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3"/><text x="{x:.1f}" y="{y - 8:.1f}" text-anchor="middle">'
-        f'{number(value)}</text><text x="{x:.1f}" y="{_HEIGHT - 30}" text-anchor="middle">{size:,}</text>'
-        for (x, y), (size, value) in zip(at, points, strict=True)
-    )
-    title = f"{escape(curve.unit)} against {escape(curve.against)}"
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" '
-        f'font-size="11" role="img" aria-label="{title}"><rect width="100%" height="100%" fill="white"/>'
-        f'<text x="{_EDGE}" y="20" font-size="13">{title}</text>'
-        f'<polyline points="{line}" fill="none" stroke="currentColor" stroke-width="1.5"/>{marks}</svg>\n'
-    )
+def by_the_model(lines: Mapping[str, Sequence[Point]]) -> dict[str, Chart]:
+    """Growth over nodes, a line for each number of stores; and what linear would be."""
+    if not lines:
+        return {}
+    series = [Series(name, [(each.nodes, each.per_s) for each in line]) for name, line in lines.items()]
+    nodes, one = [each.nodes for each in next(iter(lines.values()))], max(line[0].per_s for line in lines.values())
+    linear = Series("linear", [(n, n * one / nodes[0]) for n in (nodes[0], nodes[-1])], is_guide=True)
+    title = "Executions of five tasks by the model, two workflow actors on each node"
+    return {"nodes": Chart(title, "nodes of two cores", "executions/s", (*series, linear), is_log=True)}

@@ -46,4 +46,5 @@ class Peer:
 DBOS = Peer("dbos", "dbos")
 LANGGRAPH = Peer("langgraph", "langgraph.checkpoint.sqlite")
 CROWDKIT = Peer("crowdkit", "crowdkit.aggregation", "dawid_skene", closed=True)
-PEERS = {peer.name: peer for peer in (DBOS, LANGGRAPH, CROWDKIT)}
+SAYIIR = Peer("sayiir", "sayiir")
+PEERS = {peer.name: peer for peer in (DBOS, LANGGRAPH, SAYIIR, CROWDKIT)}

@@ -42,8 +42,9 @@ def expect(results: list[int], expected: list[int]) -> None:
         raise AssertionError(f"{len(results)} results for {len(expected)} executions; first wrong pair: {wrong}")
 
 
-def throughput(kind: str, n: int) -> None:
+def throughput(kind: str, n: int, actors: int) -> None:
     """`submit_many` of n chains, from the call to the last result in the client."""
+    os.environ["RAYWF_WORKFLOW_ACTORS"] = str(actors)
     definition = CHAINS[kind]
     with connect() as engine:
         expect([h.result(timeout=300) for h in engine.submit_many(definition, range(20))], list(range(5, 25)))
@@ -57,7 +58,7 @@ def throughput(kind: str, n: int) -> None:
         expect(results, [x + 5 for x in inputs])
         events = [len(handle.history()) for handle in handles[:: max(1, n // 20)]]
     figures = {"per_s": n / taken_s, "busiest": max(busy.cores, default=0), "idlest": min(busy.cores, default=0)}
-    emit(figures, n=n, accepted_s=round(accepted_s, 3), events_per_execution=sorted(set(events)))
+    emit(figures, n=n, actors=actors, accepted_s=round(accepted_s, 3), events_per_execution=sorted(set(events)))
 
 
 def single(n: int) -> None:
@@ -229,12 +230,13 @@ def main() -> None:
         row.add_argument("--n", type=int, default=n)
         if name == "throughput":
             row.add_argument("kind", choices=CHAINS)
+            row.add_argument("--actors", type=int, default=1)
         if name == "kill":
             row.add_argument("--seconds", type=float, default=15.0)
     given = parser.parse_args()
     match given.row:
         case "throughput":
-            throughput(given.kind, given.n)
+            throughput(given.kind, given.n, given.actors)
         case "single":
             single(given.n)
         case "waiting":

@@ -4,6 +4,7 @@
     python benchmarks/scale.py --only sleepers    a row, or several with commas
     python benchmarks/scale.py --curves           the curves as well: about ten minutes more
     python benchmarks/scale.py --only none --curves tasks,history     some curves, and no row
+    python benchmarks/scale.py --curves --charts docs/curves          those of docs/scale.md
     python benchmarks/scale.py --quick            does every program run? (its figures mean nothing)
 
 Exit 0: all chosen rows ran. 1: a row failed, or with --strict a bar was missed.
@@ -21,7 +22,7 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks import curves, growth, machine, report
+from benchmarks import curves, drawing, growth, machine, report
 from benchmarks.figures import number
 from benchmarks.sample import Sample, module, take
 
@@ -81,22 +82,6 @@ NODES = (1, 2, 3, 4, 6, 8, 12, 16)
 STORES = (1, 4, 16)
 FULL = 0.7
 """How busy a store may be before its queue is what is measured."""
-CURVES = (
-    curves.Curve("tasks", "tasks in one execution", "per_task_us", "µs per task",
-                 "fan --n {n} --small 1000 --rounds 1", (1_000, 5_000, 20_000, 50_000)),
-    curves.Curve("history", "events in one history", "step_late_ms", "ms per step",
-                 "history --n {n}", (1_000, 10_000, 50_000, 100_000)),
-    curves.Curve("waiting", "waiting executions", "answer_p50_ms", "ms from a signal to the result",
-                 "sleepers --n {n}", (1_000, 10_000, 50_000, 100_000)),
-    curves.Curve("executions", "executions submitted at once", "per_task_us", "µs per task",
-                 "throughput --n {n}", (500, 2_000, 8_000, 20_000)),
-    curves.Curve("actors", "workflow actors", "per_task_us", "µs per task",
-                 "throughput --n 10000 --actors {n}", (1, 2)),
-)  # fmt: skip
-MODELLED = tuple(
-    curves.Curve(f"nodes-{stores}", f"nodes, by the model; stores: {stores}", "per_s", "executions/s", "", NODES)
-    for stores in STORES
-)
 
 
 def verdicts(samples: Sequence[Sample]) -> list[tuple[Bar, float, bool]]:
@@ -179,6 +164,10 @@ def main() -> int:
     parser.add_argument("--curves", nargs="?", const="all", default="", metavar="NAME[,NAME]", help="draw curves, too")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: proves that the programs run")
     parser.add_argument("--dir", type=Path, default=Path(".bench"), help="where stores and results are; a real disk")
+    parser.add_argument(
+        "--rounds", type=int, default=1, help="samples of each point of a curve; their median counts (default 1)"
+    )
+    parser.add_argument("--charts", type=Path, help="where the curves go, NAME.svg and NAME.json (default --dir)")
     parser.add_argument("--strict", action="store_true", help="exit 1 when a bar is missed")
     given = parser.parse_args()
     wanted = {name for name in given.only.split(",") if name}
@@ -186,9 +175,9 @@ def main() -> int:
     if unknown:
         parser.error(f"no row is called {', '.join(sorted(unknown))}. There are: {', '.join(row.name for row in ROWS)}")
     asked = {name for name in given.curves.split(",") if name}
-    unknown = asked - {curve.name for curve in CURVES} - {"all"}
-    if unknown:
-        parser.error(f"no curve is called {', '.join(sorted(unknown))}: {', '.join(curve.name for curve in CURVES)}")
+    names = [curve.name for curve in curves.CURVES]
+    if unknown := asked.difference(names, ["all"]):
+        parser.error(f"no curve is called {', '.join(sorted(unknown))}. There are: {', '.join(names)}")
     directory = given.dir.resolve()
     machine.check_disk(directory)
     directory.mkdir(parents=True, exist_ok=True)
@@ -216,11 +205,12 @@ def main() -> int:
     print(report.facts_text(facts) + "\n\n" + report.table(["bar", "measured", "must be", "verdict"], lines))
     foretold, points = modelled(samples), grown(samples)
     print(growth_text(foretold, points))
-    drawn = curves.measure([each for each in CURVES if "all" in asked or each.name in asked], sample, given.quick)
-    drawn |= {f"nodes-{name.split()[0]}": [(each.nodes, each.per_s) for each in line] for name, line in points.items()}
-    for name, svg in curves.drawings((*CURVES, *MODELLED), drawn).items():
-        (directory / f"scale-{name}.svg").write_text(svg, encoding="utf-8")
-        report.write(directory / f"scale-{name}.json", {"machine": facts, "points": drawn[name]})
+    wanted_curves = [each for each in curves.CURVES if "all" in asked or each.name in asked]
+    charts = curves.measure(wanted_curves, sample, given.quick, max(1, given.rounds)) | curves.by_the_model(points)
+    where = directory if given.charts is None else given.charts.resolve()
+    for name, chart in charts.items():
+        report.write(where / f"{name}.json", {"machine": facts, "chart": chart.to_data()})
+        (where / f"{name}.svg").write_text(drawing.svg(chart), encoding="utf-8")
     document = {
         "machine": facts,
         "samples": [dataclasses.asdict(each) for each in samples],
@@ -230,7 +220,7 @@ def main() -> int:
             for row, real, model in foretold
         ],
         "growth": {name: [dataclasses.asdict(each) for each in line] for name, line in points.items()},
-        "curves": drawn,
+        "charts": {name: chart.to_data() for name, chart in charts.items()},
     }
     report.write(directory / "scale.json", document)
     print(f"\nevery sample: {directory / 'scale.json'}")

@@ -67,7 +67,8 @@ def ray_init_s() -> float:
 
 
 def sleepers(n: int) -> None:
-    """n executions that wait for a signal: memory over the idle engine; and how long a new engine takes to be there."""
+    """n executions that wait for a signal: memory over the idle engine; what others cost meanwhile; and how long a new engine
+    takes to be there."""
     with connect() as engine:
         expect([h.result(timeout=60) for h in engine.submit_many(workflows.chain, range(20))], list(range(5, 25)))
         idle = settled_without_rubbish(mark())
@@ -88,6 +89,10 @@ def sleepers(n: int) -> None:
             if engine.get(id_).result(timeout=60) != 7:
                 raise AssertionError(f"{id_} did not give what it was told")
             answers.append(time.perf_counter() - start)
+        start = time.perf_counter()
+        handles = engine.submit_many(workflows.chain, range(BATCH))
+        expect([handle.result(timeout=300) for handle in handles], list(range(5, BATCH + 5)))
+        per_task_s = (time.perf_counter() - start) / BATCH / CHAIN
     base = ray_init_s()
     began = time.perf_counter()
     with connect() as engine:
@@ -103,6 +108,7 @@ def sleepers(n: int) -> None:
             "restart_s": connected - base,
             "restart_to_first_result_s": ready - base,
             "answer_p50_ms": percentile(answers, 0.5) * 1000,
+            "per_task_us": per_task_s * 1e6,
             "submit_per_s": n / accepted_s,
         },
         n=n, ray_init_s=round(base, 2), connected_s=round(connected, 2),

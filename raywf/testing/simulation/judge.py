@@ -266,7 +266,8 @@ class Judge(Watch):
                 )
                 self.fail("every execution ends", f"{row.id} is {row.status} for ever: {tasks}")
         for command in self.store.inbox:
-            if self.world.now - self.commands.get(command.command_id, self.world.now) < FORGOTTEN_S:
+            since = max(self.commands.get(command.command_id, self.world.now), self.taken_up_at)
+            if self.world.now - since < FORGOTTEN_S:  # somebody must have been there to find it out
                 continue
             self.fail("commands are taken", f"{command.kind} to {command.execution} is in the inbox for ever")
 

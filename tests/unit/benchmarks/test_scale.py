@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
-
 import pytest
 
 from benchmarks import curves, scale
@@ -23,26 +21,28 @@ def test_every_bar_belongs_to_a_row() -> None:
     assert {bar.row for bar in scale.BARS} <= {row.name for row in scale.ROWS}
 
 
-@pytest.mark.parametrize("points", [[(1, 3.0)], [(1000, 33.5), (50_000, 36.0)], [(1, 0.0), (2, 9e6)]])
-def test_a_curve_is_a_picture_with_a_mark_for_each_point(points: list[tuple[int, float]]) -> None:
-    curve = curves.Curve("n", "tasks <&>", "f", "µs", "", ())
-    root = ET.fromstring(curves.svg(curve, points))
-    assert len(root.findall("{*}circle")) == len(points)
-    for mark in root.findall("{*}circle"):
-        assert 0 <= float(mark.attrib["cx"]) <= 560
-        assert 0 <= float(mark.attrib["cy"]) <= 320
-
-
 def test_only_what_was_measured_is_drawn() -> None:
-    curve = curves.Curve("n", "tasks", "f", "µs", "at {n}", (1, 2))
+    curve = curves.Curve(
+        "n", "tasks", "at {n}", (1, 2), (curves.Figure("c", "f", "t", "µs"), curves.Figure("d", "none", "t", "s"))
+    )
 
     def sample(name: str, arguments: str) -> Sample:
-        return Sample(name, 1, {"f": 2.0}, error="" if arguments == "at 1" else "failed")
+        return Sample(name, 1, {"f": 2.0} if arguments == "at 1" else {}, error="" if arguments == "at 1" else "failed")
 
-    drawn = curves.measure([curve], sample)
-    assert drawn == {"n": [(1, 2.0)]}
-    assert set(curves.drawings([curve], drawn)) == {"n"}
-    assert curves.drawings([curve], {}) == {}
+    charts = curves.measure([curve], sample)
+    assert {name: chart.series[0].points for name, chart in charts.items()} == {"c": [(1, 2.0)]}
+
+
+def test_a_point_is_the_median_of_its_rounds_and_each_round_takes_every_size() -> None:
+    figures = iter([1.0, 10.0, 3.0, 30.0, 2.0, 20.0])
+    curve = curves.Curve("n", "tasks", "at {n}", (1, 2), (curves.Figure("c", "f", "t", "µs"),))
+    charts = curves.measure([curve], lambda name, arguments: Sample(name, 1, {"f": next(figures)}), rounds=3)
+    assert charts["c"].series[0].points == [(1, 2.0), (2, 20.0)]
+
+
+def test_every_chart_has_a_name_of_its_own() -> None:
+    names = [figure.chart for curve in curves.CURVES for figure in curve.figures] + ["nodes"]
+    assert len(set(names)) == len(names)
 
 
 FLOW = {"per_s": 5_000.0, "client_us": 60.0, "loop_us": 110.0, "writer_us": 60.0, "others_us": 20.0, "fixed_ms": 0.5}
@@ -67,6 +67,9 @@ def test_the_model_is_set_beside_what_was_measured_and_taken_to_16_nodes() -> No
         "COPY's limit is longer"
     )
     assert [line[-1].nodes for line in points.values()] == [16] * len(scale.STORES)
+    chart = curves.by_the_model(points)["nodes"]
+    assert [series.is_guide for series in chart.series] == [False, False, False, True]
+    assert chart.series[-1].points[1][1] == pytest.approx(16 * chart.series[-1].points[0][1])
     text = scale.growth_text(foretold, points)
     assert "16" in text and "within 20%" in text
 
@@ -88,6 +91,6 @@ def test_without_a_measured_flow_there_is_no_model() -> None:
 
 
 def test_quick_curves_are_small_where_a_size_can_be_small() -> None:
-    curve = curves.Curve("n", "tasks", "f", "µs", "fan {n}", (1_000, 5_000, 50_000))
+    curve = curves.Curve("n", "tasks", "fan {n}", (1_000, 5_000, 50_000), ())
     assert curve.points(quick=True) == [(300, "fan 300"), (1_000, "fan 1000")]
-    assert curves.Curve("n", "actors", "f", "1/s", "{n}", (1, 2)).points(quick=True) == [(1, "1"), (2, "2")]
+    assert curves.Curve("n", "actors", "{n}", (1, 2), ()).points(quick=True) == [(1, "1"), (2, "2")]
