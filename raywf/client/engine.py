@@ -31,6 +31,7 @@ from raywf.client.locate import Place, absolute, home_of, locate
 from raywf.client.moves import MovesOfEngine
 from raywf.client.nodes import NodesOfEngine
 from raywf.client.reading import ExecutionSummary, Readings
+from raywf.client.requests import Requests
 from raywf.client.rerunning import RerunsOfEngine
 from raywf.client.results import Results
 from raywf.client.schedules import SchedulesOfEngine
@@ -38,7 +39,7 @@ from raywf.client.why import Explanation, cluster_facts, explain
 from raywf.client.workers import WorkersOfEngine
 from raywf.config import Settings, actor_count, shown
 from raywf.core.collecting import StartRule
-from raywf.core.ids import check_execution_id, new_execution_id, shard_of
+from raywf.core.ids import check_execution_id, shard_of
 from raywf.definition.inputs import bind_input, bind_many
 from raywf.definition.model import WorkflowDefinition
 from raywf.definition.workflows import Workflow, as_workflow
@@ -53,7 +54,6 @@ from raywf.runtime.parts import SubmitRequest
 from raywf.runtime.sending import by_value_blobs
 from raywf.runtime.spec import ActorSpec, isolated_execution, lane_of
 from raywf.sealing import Codec
-from raywf.telemetry import current_trace_id, new_traceparent
 
 log = logging.getLogger("raywf.client")
 _CHUNK = 500
@@ -95,6 +95,7 @@ class AsyncWorkflowEngine(
         self.namespace = namespace
         self._clock = SystemClock()
         self._entropy = SystemEntropy()
+        self._requests = Requests(self._clock, self._entropy)
         self._definitions = Definitions()
         self._lanes: dict[str, Lane] = {}
         self._results = Results(self._lanes, self._readings, namespace, self._ended)
@@ -319,10 +320,10 @@ class AsyncWorkflowEngine(
         self._check_open()
         workflow = as_workflow(wf if not isinstance(wf, str) else await self.definition(wf))
         rule = rule_of(workflow.definition) if "start" in workflow.configuration else None
-        request = self._request(
+        (request,) = self._requests(
             workflow,
-            bind_input(workflow, args, kwargs) if rule is None else bind_submit(workflow, rule, args, kwargs),
-            execution_id,
+            [bind_input(workflow, args, kwargs) if rule is None else bind_submit(workflow, rule, args, kwargs)],
+            None if execution_id is None else [execution_id],
             check_priority(priority),
             check_deadline(deadline, self._clock.now()),
             check_tags(tags or {}),
@@ -363,16 +364,12 @@ class AsyncWorkflowEngine(
         await self._prepare(lane, workflow)
         if execution_ids is not None:
             await self._refuse_taken(workflow, encoded, execution_ids)
-        ids: Sequence[str | None] = execution_ids or [None] * len(encoded)
         if rule is not None:
-            several = [
-                self._request(workflow, input_, id_, 0, None, {}) for input_, id_ in zip(encoded, ids, strict=True)
-            ]
-            return await self._collect(workflow, rule, several, "shared")
+            return await self._collect(workflow, rule, self._requests(workflow, encoded, execution_ids), "shared")
         sending = []
         for start in range(0, len(encoded), _CHUNK):
-            chunk = zip(encoded[start : start + _CHUNK], ids[start : start + _CHUNK], strict=True)
-            requests = [self._request(workflow, input_, id_, 0, None, {}) for input_, id_ in chunk]
+            part = slice(start, start + _CHUNK)
+            requests = self._requests(workflow, encoded[part], execution_ids and execution_ids[part])
             sending.append(asyncio.ensure_future(self._submit(lane, workflow, requests)))
             await asyncio.sleep(0)  # the engine works on these while the next are made
         return [handle for handles in await asyncio.gather(*sending) for handle in handles]
@@ -452,33 +449,6 @@ class AsyncWorkflowEngine(
         """What an execution waits for and who holds it, in words. Raises ``NotFound``."""
         row = await self._readings().row(execution_id)
         return await explain(self._readings(), execution_id, **await cluster_facts(self._supervisor, row.lane))
-
-    def _request(
-        self,
-        workflow: Workflow[..., Any],
-        input_: bytes,
-        execution_id: str | None,
-        priority: int,
-        deadline: float | None,
-        tags: Mapping[str, str],
-    ) -> SubmitRequest:
-        definition = workflow.definition
-        fresh = execution_id is None
-        bits = self._entropy.bits(192)
-        trace = current_trace_id()
-        id_ = new_execution_id(int(self._clock.now() * 1000), bits) if execution_id is None else execution_id
-        return SubmitRequest(
-            id=id_ if fresh else check_execution_id(id_),
-            fresh=fresh,
-            definition=definition.content_hash,
-            input=input_,
-            fingerprint=fingerprint(definition, input_),
-            priority=priority,
-            deadline=deadline,
-            tags=dict(tags) or None,
-            traceparent=new_traceparent(bits, trace) if trace else None,
-            by=None,
-        )
 
     async def _submit(
         self, lane: Lane, workflow: Workflow[..., Any], requests: Sequence[SubmitRequest]

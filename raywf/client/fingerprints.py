@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 from raywf.definition.model import WorkflowDefinition
 
 
-def fingerprint(workflow: WorkflowDefinition | str, input_: bytes) -> str:
+def fingerprints(workflow: WorkflowDefinition | str, inputs: Sequence[bytes]) -> list[str]:
     """The workflow (or its id) and its arguments, not the version or the options."""
     id_ = workflow if isinstance(workflow, str) else workflow.id
-    return hashlib.sha256(id_.encode() + b"\0" + input_).hexdigest()[:32]
+    begin = id_.encode() + b"\0"
+    return [hashlib.sha256(begin + input_).hexdigest()[:32] for input_ in inputs]
+
+
+def fingerprint(workflow: WorkflowDefinition | str, input_: bytes) -> str:
+    """The same for one input."""
+    return fingerprints(workflow, (input_,))[0]

@@ -202,9 +202,9 @@ class Lane:
         wanted = {request.definition for request in requests} - member.known
         definitions = [row for hash_ in wanted for row in self._definitions(hash_)]
         try:
-            answers = await member.handle.submit.remote(
-                self.client, definitions, [tuple(request) for request in requests], True
-            )
+            # Ray packs a list item by item through Python, and a tuple in one go.
+            sent = tuple(map(tuple, requests))
+            answers = await member.handle.submit.remote(self.client, definitions, sent, True)
         except self._reach.OutOfReach as error:
             cause = getattr(error, "cause", None)
             if isinstance(cause, RaywfError) and not isinstance(cause, NotConnected):

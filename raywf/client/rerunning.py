@@ -12,7 +12,7 @@ from raywf.client.fingerprints import fingerprint
 from raywf.client.handle import AsyncExecutionHandle
 from raywf.client.of_engine import OfEngine
 from raywf.client.reading import instant
-from raywf.core.ids import new_execution_id, split_address
+from raywf.core.ids import RANDOM_BITS, new_execution_id, split_address
 from raywf.core.state import CLOSED, ExecutionState, TaskStatus
 from raywf.definition.inputs import bind_input, call_of
 from raywf.definition.lines import did_you_mean
@@ -91,7 +91,7 @@ async def fork(
     if args is not None:
         positional, named = call_of(definition, args)
         input_ = bind_input(definition, positional, named)
-    new = new_execution_id(int(time.time() * 1000), secrets.randbits(80))
+    new = new_execution_id(int(time.time() * 1000), secrets.randbits(RANDOM_BITS))
     body = {
         "source": row.id,
         "from_task": from_task,

@@ -12,18 +12,26 @@ SHARDS = 256
 
 MAX_EXECUTION_ID = 200
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32, as ULID uses it
-_PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
+_LETTER_OF = bytes(ord(_ALPHABET[byte & 31]) for byte in range(256))
+RANDOM_BITS = 128
+"""How many random bits ``new_execution_ids`` takes for each id: a byte for each of 16 letters."""
 _USER_ID = re.compile(r"[^\s/\x00-\x1f\x7f\ud800-\udfff]+")
 
 
-def new_execution_id(now_ms: int, random_bits: int) -> str:
-    """A time-ordered id of 26 characters in ULID's layout: 48 bits of milliseconds, 80 random bits.
+def new_execution_ids(now_ms: int, random_bits: int, count: int) -> list[str]:
+    """``count`` time-ordered ids of 26 characters in ULID's layout (github.com/ulid/spec): 48 bits of milliseconds, the same
+    in all, then 80 random bits, of the ``RANDOM_BITS`` that are given for each.
 
     Ordered ids keep the journal's B-tree appends at its right edge.
     """
-    number = ((now_ms & (2**48 - 1)) << 80) | (random_bits & (2**80 - 1))
-    pairs = [_PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)]
-    return "".join(pairs)
+    begin = "".join(_ALPHABET[(now_ms >> shift) & 31] for shift in range(45, -1, -5))
+    letters = random_bits.to_bytes(16 * count, "big").translate(_LETTER_OF).decode()
+    return [begin + letters[at : at + 16] for at in range(0, len(letters), 16)]
+
+
+def new_execution_id(now_ms: int, random_bits: int) -> str:
+    """One such id."""
+    return new_execution_ids(now_ms, random_bits, 1)[0]
 
 
 def check_execution_id(execution_id: object) -> str:

@@ -104,11 +104,12 @@ class Service:
 
     async def submit(
         self, client: str, definitions: Sequence[DefinitionRow], requests: Sequence[SubmitRequest], watch: bool
-    ) -> list[tuple[str, str]]:
-        return await self.owner.submit(client, definitions, [SubmitRequest(*each) for each in requests], watch)
+    ) -> tuple[tuple[str, str], ...]:
+        """Tuples, here and below, because Ray packs a list item by item through Python, and a tuple in one go."""
+        return tuple(await self.owner.submit(client, definitions, [*map(SubmitRequest._make, requests)], watch))
 
-    async def poll(self, client: str, acknowledged: int, wait_s: float) -> list[Ending]:
-        return await self.owner.outbox.poll(client, acknowledged, wait_s)
+    async def poll(self, client: str, acknowledged: int, wait_s: float) -> tuple[Ending, ...]:
+        return tuple(await self.owner.outbox.poll(client, acknowledged, wait_s))
 
     async def watch(self, client: str, ids: Sequence[str]) -> list[str]:
         return await self.owner.watch(client, ids)

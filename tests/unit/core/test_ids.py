@@ -11,24 +11,39 @@ from raywf.core.ids import (
     check_execution_id,
     child_id,
     item_address,
+    RANDOM_BITS,
     new_execution_id,
+    new_execution_ids,
     shard_of,
     split_address,
 )
 from raywf.errors import InvalidInput
 
 MILLISECONDS = st.integers(0, 2**48 - 1)
-BITS = st.integers(0, 2**80 - 1)
+BITS = st.integers(0, 2**RANDOM_BITS - 1)
 GOOD = st.text(st.characters(codec="utf-8", exclude_categories=("Z", "C"), exclude_characters="/"), min_size=1)
 
 
 @given(MILLISECONDS, BITS, MILLISECONDS, BITS)
-def test_ids_are_in_order_of_time_then_chance(one: int, bits: int, other: int, more: int) -> None:
+def test_ids_are_in_order_of_time(one: int, bits: int, other: int, more: int) -> None:
     first, second = new_execution_id(one, bits), new_execution_id(other, more)
     assert len(first) == 26
-    assert (first < second) == ((one, bits) < (other, more))
-    assert (first == second) == ((one, bits) == (other, more))
+    if one != other:
+        assert (first < second) == (one < other)
     assert check_execution_id(first) == first
+    assert set(first) <= set("0123456789abcdefghjkmnpqrstvwxyz")
+
+
+def test_an_id_has_the_layout_of_a_ulid() -> None:
+    """The instant of the example in ULID's specification, and all of the chance there can be."""
+    assert new_execution_id(1469922850259, 0) == "01arz3ndek" + "0" * 16
+    assert new_execution_id(2**48 - 1, 2**RANDOM_BITS - 1) == "7" + "z" * 25
+
+
+@given(MILLISECONDS, st.lists(BITS, min_size=1, max_size=5))
+def test_many_ids_at_once_are_the_ids_one_by_one(now: int, bits: list[int]) -> None:
+    together = int.from_bytes(b"".join(each.to_bytes(16, "big") for each in bits), "big")
+    assert new_execution_ids(now, together, len(bits)) == [new_execution_id(now, each) for each in bits]
 
 
 @given(GOOD, st.lists(GOOD, max_size=4))
@@ -43,7 +58,7 @@ def test_a_tree_of_executions_lives_in_the_shard_of_its_root(root: str, path: li
 def test_shards_are_used_evenly() -> None:
     counts = [0] * SHARDS
     for number in range(SHARDS * 100):
-        counts[shard_of(new_execution_id(1_700_000_000_000 + number, number * 7919))] += 1
+        counts[shard_of(new_execution_id(1_700_000_000_000, number * 7919 * (2**97 + 1) % 2**RANDOM_BITS))] += 1
     assert min(counts) > 50
     assert max(counts) < 160
 
