@@ -7,12 +7,12 @@ around the task, outermost first: attempts are numbered from 1 in every pass.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 
-class StartAttempt(NamedTuple):
-    """Run the task's function. ``isolated``: alone in a process, because earlier attempts died with theirs. (A named
-    tuple, because one is made for every attempt.)"""
+@dataclass(frozen=True, slots=True)
+class StartAttempt:
+    """Run the task's function. ``isolated``: alone in a process, because earlier attempts died with theirs."""
 
     task: int
     item: int | None

@@ -103,6 +103,8 @@ __all__ = [
     "task_at",
 ]
 
+_CLOSED = ExecutionState._fields.index("closed")  # and ``value`` beside it
+
 
 def initial(plan: Plan) -> ExecutionState:
     """The state before the first event."""
@@ -120,7 +122,8 @@ def step(state: ExecutionState, event: Event) -> tuple[ExecutionState, tuple[Eff
     if type(event) is TaskCompleted and (moved := completed(state, event)) is not None:
         return moved
     if type(event) is ExecutionCompleted and state.closing is None and must_close(state):
-        return state._replace(closed=ExecutionStatus.COMPLETED, value=event.value), ()
+        ended = (*state[:_CLOSED], ExecutionStatus.COMPLETED, event.value, *state[_CLOSED + 2 :])
+        return tuple.__new__(ExecutionState, ended), ()
     return _stepped(state, event)
 
 

@@ -78,7 +78,7 @@ def decode(data: bytes, find_class: FindClass | None = None, fetch: FetchBlob | 
     Raises ``CodeMissing`` when a class is not there.
     """
     plain = from_json(data)
-    if _TAG not in data:
+    if data.find(_TAG) < 0:
         return plain
     return _unwire(plain, Context(find_class or import_class, fetch or no_blobs))
 
@@ -86,7 +86,8 @@ def decode(data: bytes, find_class: FindClass | None = None, fetch: FetchBlob | 
 def decode_with(data: bytes, context: Context) -> Any:
     """``decode`` for who decodes much: with a context made once."""
     plain = from_json(data)
-    return plain if _TAG not in data else _unwire(plain, context)
+    # Not ``in``: that tries first whether the tag is a number, and words an error for nobody (CPython's bytes_contains).
+    return plain if data.find(_TAG) < 0 else _unwire(plain, context)
 
 
 def is_large(data: bytes) -> bool:

@@ -35,7 +35,6 @@ Done = Callable[[Any, BaseException | None], None]
 
 Given = tuple[Callable[[], TaskContext], list[Any], dict[str, Any]]
 """The context of an attempt, and the arguments of its function."""
-_Suspended = tuple[Coroutine[Any, Any, Any], Any]
 """A coroutine that did not end in its first step, and what it waits for."""
 
 
@@ -98,13 +97,16 @@ class _Drive:
                 return stop.value
 
 
-def _first_step(attempt: Attempt) -> _Suspended:
-    """Call an async function within its attempt's context, as far as it goes. Raises ``StopIteration`` with its result
-    if it never suspends."""
+def _first_step(attempt: Attempt) -> tuple[Coroutine[Any, Any, Any] | None, Any]:
+    """Call an async function within its attempt's context, as far as it goes: None and its result, if it never suspends;
+    else the coroutine, and what it waits for."""
     context, args, kwargs = attempt.given  # type: ignore[misc]
     enter(context)
     coroutine = attempt.work(*args, **kwargs)
-    return coroutine, coroutine.send(None)
+    try:
+        return coroutine, coroutine.send(None)
+    except StopIteration as stop:  # caught here, where it has no frames to carry through
+        return None, stop.value
 
 
 class CoroutineRunners:
@@ -120,10 +122,14 @@ class CoroutineRunners:
 
     def start(self, call: Callable[..., Coroutine[Any, Any, Any]], given: Given, done: Done) -> Attempt:
         attempt = Attempt(call, done, given)
+        self.queue(attempt)
+        return attempt
+
+    def queue(self, attempt: Attempt) -> None:
+        """The same for an attempt that is made already."""
         self._queue.append(attempt)
         if not self._pumping:
             self._pump_soon()
-        return attempt
 
     def _pump_soon(self) -> None:
         self._pumping = True
@@ -154,15 +160,16 @@ class CoroutineRunners:
                 attempt.runner, attempt.begun = runner, True
                 context = contextvars.Context()
                 try:
-                    suspended = context.run(_first_step, attempt)
-                except StopIteration as stop:  # it never suspended
-                    attempt.runner = None
-                    if not self._closing:
-                        attempt.done(stop.value, None)
+                    coroutine, came = context.run(_first_step, attempt)
                 except BaseException as error:
                     self._ended(attempt, None, error)
                 else:
-                    await self._rest(attempt, context, *suspended)
+                    if coroutine is not None:
+                        await self._rest(attempt, context, coroutine, came)
+                    else:
+                        attempt.runner = None
+                        if not self._closing:
+                            attempt.done(came, None)
                 if runner.cancelling():
                     # Whoever was cancelled may have left the cancellation behind; it must not meet the next attempt.
                     if not self._pumping:

@@ -129,8 +129,7 @@ class Host:
         if first is not None:
             self.turn(live, first, by)
             return live
-        state = prepared.after._replace(input=input_)
-        self._advance(live, state, prepared.effects, ev.ExecutionStarted(input_), by)
+        self.advance(live, prepared.after(input_), prepared.effects, ev.ExecutionStarted(input_), by)
         return live
 
     def new_key(self, shard: int) -> int:
@@ -166,9 +165,9 @@ class Host:
     def turn(self, live: Live, event: ev.Event, by: str | None = None) -> None:
         """One turn, one breath: the event, everything it evaluates to at once, and then the effects, once on disk."""
         state, effects = step(live.state, event)
-        self._advance(live, state, effects, event, by)
+        self.advance(live, state, effects, event, by)
 
-    def _advance(
+    def advance(
         self, live: Live, state: ExecutionState, effects: Sequence[Effect], event: ev.Event, by: str | None
     ) -> None:
         """The rest of a turn, once it is known what the event makes of the state."""
@@ -243,7 +242,8 @@ class Host:
         status = live.state.status if live.missing is None or live.is_closed else ExecutionStatus.WAITING
         if status == live.status and status is not ExecutionStatus.WAITING:
             return
-        waiting_for, wake, slept = words(live), wake_at(live), live.wake_at is not None
+        waiting_for, wake = (None, None) if live.is_closed else (words(live), wake_at(live))
+        slept = live.wake_at is not None
         if status != live.status or waiting_for != live.waiting_for or wake != live.wake_at:
             live.status, live.waiting_for, live.wake_at = str(status), waiting_for, wake
             ended = self.clock.now() if live.is_closed else None

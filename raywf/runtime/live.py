@@ -65,16 +65,24 @@ class Live:
         return f"<Live {self.row.id} {self.state.status}>"
 
 
+_INPUT = ExecutionState._fields.index("input")
+
+
 class Prepared:
     """What all executions of a definition begin with: the states before and after their first event, which differ from
     one to the other by their input alone, and what that event leads to."""
 
-    __slots__ = ("after", "before", "effects", "functions")
+    __slots__ = ("_head", "_tail", "before", "effects", "functions")
 
     def __init__(self, plan: Plan) -> None:
         self.functions: list[Any] = [None] * len(plan.nodes)
         self.before = initial(plan)
-        self.after, self.effects = step(self.before, ev.ExecutionStarted(b"{}"))
+        after, self.effects = step(self.before, ev.ExecutionStarted(b"{}"))
+        self._head, self._tail = after[:_INPUT], after[_INPUT + 1 :]
+
+    def after(self, input_: bytes) -> ExecutionState:
+        """The state after the first event."""
+        return tuple.__new__(ExecutionState, (*self._head, input_, *self._tail))
 
 
 def only_runs(state: ExecutionState) -> bool:
@@ -86,7 +94,8 @@ def goes_on(live: Live) -> bool:
     """Whether nothing is to be said of an execution but what has happened: it is running, and is said to be."""
     if live.status != "running" or live.missing is not None or live.seq >= live.snapshot_at:
         return False
-    return only_runs(live.state)
+    state = live.state  # ``only_runs``, without the call: it is asked at every event
+    return not state.waiting and state.closed is None and not state.undoing and state.started and state.pause is None
 
 
 def address(live: Live, task: int, item: int | None) -> str:

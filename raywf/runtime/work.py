@@ -28,6 +28,7 @@ from raywf.runtime.evaluate import Evaluator, failure_of
 from raywf.runtime.gate import Gate
 from raywf.runtime.host import Host
 from raywf.runtime.live import Live, address
+from raywf.runtime.plain import Plain, is_plain
 from raywf.runtime.voices import Mouth
 from raywf.runtime.warming import LocalPools
 
@@ -186,9 +187,17 @@ class LocalWork:
         self.on_worn_out: Callable[[], None] = lambda: None
 
     def start(self, live: Live, node: Node, effect: StartAttempt) -> Any:
+        function = live.functions[node.index]
+        if isinstance(function, Plain):
+            if effect.isolated and self.dispatcher is not None:
+                function = function.function
+            else:
+                try:
+                    return function.start(live, effect)
+                except Exception as error:
+                    return self._not_started(live, node, effect, error)
         if node.options.asks and (asking := self._first(live, node, effect)) is not None:
             return asking
-        function = live.functions[node.index]
         ref = node.function
         assert ref is not None
         if function is None or node.fallback is not None:
@@ -197,7 +206,8 @@ class LocalWork:
                     ref = node.fallback
                     function = self.code.function(ref)
                 else:
-                    function = live.functions[node.index] = self.code.function(ref)
+                    function = self.code.function(ref)
+                    live.functions[node.index] = Plain(self, node, function) if is_plain(node, function) else function
             except CodeMissing as error:
                 return self._wait_for_code(live, node, effect, error)
         options = node.options
@@ -205,7 +215,7 @@ class LocalWork:
             return self._start_remote(live, node, effect, ref)
         if options.pool is not None and ref is node.function and self.pools.warmth(options.pool) is None:
             return self._warm_up(options.pool, live, node, effect)
-        done = functools.partial(self._done, live, node, effect, function)
+        done = functools.partial(self.done, live, node, effect, function)
         if not function.is_async:
             return self._start_thread(live, node, effect, function, done)
         try:
@@ -213,10 +223,8 @@ class LocalWork:
                 args, kwargs = self._arguments(live.state, node, None, None)
             else:
                 args, kwargs = self.arguments(live, node, effect.item)
-        except CodeMissing as error:  # the class of a stored value
-            return self._wait_for_code(live, node, effect, error)
         except Exception as error:
-            return self._fail_soon(live, node, effect, error)
+            return self._not_started(live, node, effect, error)
         if options.timeout is not None:
             self.host.arm_timeout(live, effect, options.timeout)
         context = functools.partial(self.context, live, node, effect)
@@ -400,6 +408,12 @@ class LocalWork:
 
     # code that is not here
 
+    def _not_started(self, live: Live, node: Node, effect: StartAttempt, error: Exception) -> Any:
+        """Its arguments cannot be had: the class of a stored value is not here, or they are not what it takes."""
+        if isinstance(error, CodeMissing):
+            return self._wait_for_code(live, node, effect, error)
+        return self._fail_soon(live, node, effect, error)
+
     def _wait_for_code(self, live: Live, node: Node, effect: StartAttempt, error: CodeMissing) -> Missing:
         missing = Missing(live, node, effect)
         self.missing.append(missing)
@@ -483,15 +497,20 @@ class LocalWork:
             result = function.coerce(result)
         return pack(result, self.evaluator.blobs)
 
-    def _done(
+    def done(
         self,
         live: Live,
         node: Node,
         effect: StartAttempt,
-        function: Function,
+        function: Function | Plain,
         result: Any,
         error: BaseException | None,
     ) -> None:
+        """An attempt in this process has ended."""
+        if isinstance(function, Plain):
+            if error is None and function.landed(live, effect, result):
+                return
+            function = function.function
         outcome: bytes | Failure | None
         if error is None:
             if type(result) is bytes and not function.is_async:

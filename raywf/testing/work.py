@@ -14,6 +14,7 @@ from raywf.definition.workflows import Workflow
 from raywf.runtime.attempts import Attempt
 from raywf.runtime.code import Code, Function
 from raywf.runtime.live import Live, address
+from raywf.runtime.plain import Plain
 from raywf.runtime.work import LocalWork
 from raywf.testing.faults import Fault, Faults
 from raywf.testing.ledger import Clock, Ledger
@@ -123,18 +124,18 @@ class FaultyWork(LocalWork):
         silent.begun = True
         return silent
 
-    def _done(
+    def done(
         self,
         live: Live,
         node: Node,
         effect: StartAttempt,
-        function: Function,
+        function: Function | Plain,
         result: Any,
         error: BaseException | None,
     ) -> None:
         if self._is_dead():
             return
-        told = functools.partial(super()._done, live, node, effect, function, result, error)
+        told = functools.partial(super().done, live, node, effect, function, result, error)
         fault = self._fault(live, node, effect)
         if fault is not None and fault.kind == "crash_before_commit":
             self._crash(live, effect)

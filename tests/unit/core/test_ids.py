@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raywf.core.ids import (
+    RANDOM_BITS,
     SHARDS,
     check_execution_id,
     child_id,
     item_address,
-    RANDOM_BITS,
     new_execution_id,
     new_execution_ids,
     shard_of,
