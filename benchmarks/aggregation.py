@@ -1,12 +1,14 @@
 """Does a merge beat its best source, and does its confidence mean what it says? On data with known truth.
 
-    python -m benchmarks.aggregation --data DIR [--splits 20] [--only mid8,clones]      (or RAYWF_BENCH_DATA)
+    python -m benchmarks.aggregation --data DIR [--splits 20] [--seeds 20] [--only mid8,clones]      (or RAYWF_BENCH_DATA)
+    python -m benchmarks.aggregation --list
 
 DIR holds mmlu_pro_llm_votes/votes.csv (question_id, category, n_options, truth, one column per source; empty = abstains),
 mmlu_pro_llm_texts/texts.jsonl (truth and, by source, pred and text) and langid/langid.csv (kind, lang, text).
 A row without its data is named and skipped. Every figure is a mean over seeded splits, scored on the items whose truth
-was not given. The part `actor` (benchmarks/aggregator_actor.py, in a process and on a Ray of its own) needs no data;
-`memory`, which takes minutes, runs only when it is named.
+was not given. --list says what each part measures, what it needs and about how long it takes. The part `actor`
+(benchmarks/aggregator_actor.py, in a process and on a Ray of its own) needs no data; `memory` runs only when it is named, or with
+--all.
 """
 
 from __future__ import annotations
@@ -27,13 +29,15 @@ if __package__ in (None, ""):
 
 from benchmarks.figures import Line, expected_calibration_error
 from benchmarks.merging_rows import beside_crowdkit, languages, texts
+from benchmarks.panel_rows import random_panels
 from benchmarks.report import table, write
 from benchmarks.sample import module, take
 from raywf import Candidate, ResultAggregator
 from raywf.aggregation.ballot import Ballot, collect
 from raywf.aggregation.identity import identity
-from raywf.aggregation.learning import Learned, learn_from
+from raywf.aggregation.learning import Learned, learn_from, reweighted
 from raywf.aggregation.stopping import EarlyStop
+from raywf.aggregation.strategies import majority
 
 PANELS = {
     "mid8": "Meta-Llama-3_1-70B-Instruct gemini-1.5-flash-002 DeepSeek-Coder-V2 Meta-Llama-3-70B Qwen1.5-110B "
@@ -44,20 +48,22 @@ PANELS = {
 NOT_VOTES = ("question_id", "category", "n_options", "truth")
 GOLD_SIZES = (50, 100, 200)
 COPIES = 8
-PARTS = (
-    "mid8",
-    "all30",
-    "top4",
-    "small7",
-    "conformal",
-    "stop",
-    "clones",
-    "crowdkit",
-    "languages",
-    "texts",
-    "actor",
-    "memory",
-)
+PARTS = {
+    "all30": ("all thirty models, 50, 100 and 200 gold answers", "votes", 60),
+    "mid8": ("eight models of middling quality, without gold and with 50, 100, 200", "votes", 35),
+    "top4": ("four of the best models", "votes", 25),
+    "small7": ("seven small models, one of which towers", "votes", 25),
+    "random": ("ten panels of 3 to 12 models drawn at random, --seeds splits each", "votes", 240),
+    "conformal": ("sets at 0.90 on mid8, 50 splits", "votes", 20),
+    "stop": ("early stop on mid8, 200 gold", "votes", 60),
+    "clones": ("eight copies of the worst source beside mid8", "votes", 15),
+    "crowdkit": ("Dawid-Skene beside crowd-kit's", "votes, and `python benchmarks/make_peers.py crowdkit`", 60),
+    "languages": ("four language identifiers on 36 languages", "langid, and the extra raywf[demo]", 120),
+    "texts": ("free text: 150 questions by 8 models", "texts", 10),
+    "actor": ("one aggregator actor: rate, growth, SIGKILL", "Ray", 75),
+    "memory": ("the same at --memory candidates; only where named, or with --all", "Ray", 240),
+}
+"""What each part measures, what it needs, and about how many seconds it takes on two cores."""
 
 
 class Panel:
@@ -103,19 +109,24 @@ class Panel:
 
 
 def scored(panel: Panel, learned: Learned, items: Sequence[int]) -> tuple[float, float]:
-    """(accuracy, ECE) of the stack on `items`."""
-    assert learned.stack is not None
+    """(accuracy, ECE) on `items` of the stack; or of what `auto` does where too few of the gold items had an answer."""
     confidences, hits = [], []
     for i in items:
         if not panel.ballots[i].votes:
             confidences.append(0.0)
             hits.append(False)
             continue
-        scores = learned.stack.scores(panel.ballots[i])
+        scores = _scores(learned, panel.ballots[i])
         chosen = max(scores, key=scores.__getitem__)
         confidences.append(scores[chosen])
         hits.append(chosen == identity(panel.truths[i]))
     return statistics.fmean(hits), expected_calibration_error(confidences, hits)
+
+
+def _scores(learned: Learned, ballot: Ballot) -> dict[Any, float]:
+    if learned.stack is not None:
+        return learned.stack.scores(ballot)
+    return majority(collect(reweighted(ballot.candidates, learned)))
 
 
 def with_gold(name: str, panel: Panel, gold: int, splits: int) -> list[Line]:
@@ -262,27 +273,40 @@ def early_stop(panel: Panel, splits: int, gold: int = 200) -> list[Line]:
     ]
 
 
+def show_parts() -> None:
+    rows = [[name, f"{seconds} s", what, needs] for name, (what, needs, seconds) in PARTS.items()]
+    print(table(["part", "about", "measures", "needs"], rows, frozenset({1})))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get("RAYWF_BENCH_DATA"))
     parser.add_argument("--splits", type=int, default=20)
+    parser.add_argument("--seeds", type=int, default=20, help="splits of each random panel")
     parser.add_argument("--only", default="", help="parts: " + ", ".join(PARTS))
+    parser.add_argument("--all", action="store_true", help="the part memory as well")
+    parser.add_argument("--list", action="store_true", help="what each part measures, needs and takes; runs nothing")
     parser.add_argument("--memory", default="5000000", help="candidates of each sample of the part memory")
     parser.add_argument("--texts", type=int, default=6_480, help="texts of the part languages")
     parser.add_argument("--out", type=Path, default=Path(".bench/aggregation.json"))
     given = parser.parse_args()
+    if given.list:
+        show_parts()
+        return 0
     wanted = set(filter(None, given.only.split(",")))
     if unknown := sorted(wanted.difference(PARTS)):
         parser.error(f"there is no part {unknown[0]!r}; there are: {', '.join(PARTS)}")
     rows = _votes(Path(given.data or "."))
-    parts = _parts(rows, given.splits, given.out.parent) if rows else []
+    parts = _parts(rows, given) if rows else []
     parts += _others(Path(given.data or "."), given)
     lines: list[Line] = []
+    took: dict[str, float] = {}
     for name, part in parts:
         if wanted and name not in wanted:
             continue
         start = time.perf_counter()
         lines += part()
+        took[name] = took.get(name, 0.0) + time.perf_counter() - start
         print(f"{name}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
     shown = [
         [
@@ -294,7 +318,7 @@ def main() -> int:
         for line in lines
     ]
     print(table(["figure", "measured", "bar", "verdict"], shown, frozenset({1})))
-    document = {"splits": given.splits, "items": len(rows), "lines": [
+    document = {"splits": given.splits, "seeds": given.seeds, "items": len(rows), "took_s": took, "lines": [
         {"what": line.what, "measured": line.measured, "bar": line.bar, "met": line.met} for line in lines
     ]}  # fmt: skip
     write(given.out, document)
@@ -323,19 +347,33 @@ def _others(data: Path, given: argparse.Namespace) -> list[tuple[str, Callable[[
     if _there(written, "the part texts needs"):
         found.append(("texts", lambda: texts(written)))
     found.append(("actor", lambda: actor(given.out.parent)))
-    if "memory" in given.only:
+    if given.all or "memory" in given.only.split(","):
         found.append(("memory", lambda: memory(given.out.parent, [int(size) for size in given.memory.split(",")])))
     return found
 
 
-def _parts(rows: Sequence[dict[str, str]], splits: int, base: Path) -> list[tuple[str, Callable[[], list[Line]]]]:
+def _random(rows: Sequence[dict[str, str]], everybody: Sequence[str], seeds: int) -> list[Line]:
+    panels: dict[tuple[str, ...], Panel] = {}
+
+    def gain(sources: Sequence[str], gold: int, seed: int) -> float:
+        panel = panels.setdefault(tuple(sources), Panel(rows, sources))
+        given, items = panel.split(gold, seed)
+        return scored(panel, panel.taught(given), items)[0] - panel.best(items)
+
+    return random_panels(everybody, gain, GOLD_SIZES, seeds)
+
+
+def _parts(rows: Sequence[dict[str, str]], asked: argparse.Namespace) -> list[tuple[str, Callable[[], list[Line]]]]:
     everybody = [name for name in rows[0] if name not in NOT_VOTES]
+    splits, base = asked.splits, asked.out.parent
 
     def accuracy(name: str) -> float:
         return sum(row[name] == row["truth"] for row in rows) / len(rows)
 
     panels = {"all30": list(everybody), **{name: members.split() for name, members in PANELS.items()}}
-    found: list[tuple[str, Callable[[], list[Line]]]] = []
+    found: list[tuple[str, Callable[[], list[Line]]]] = [
+        ("random", lambda: _random(rows, everybody, asked.seeds)),
+    ]
     for name, members in panels.items():
         if missing := sorted(set(members) - set(everybody)):
             print(f"skipped, no data: {name} needs {', '.join(missing)}")
