@@ -17,6 +17,8 @@ import uuid
 from dataclasses import replace
 from typing import Any
 
+from pydantic_core import to_json
+
 from raywf.actors.dead import is_dead
 from raywf.config import Settings, shown
 from raywf.errors import StoreUnavailable
@@ -60,6 +62,11 @@ class AggregatorActor:
         with _Counted(self):
             standing, seq = await (await self._serving()).state()
             return standing.to_data(), seq, os.getpid()
+
+    async def facts(self) -> bytes:
+        """Those of the newest items with known truth, as JSON."""
+        with _Counted(self):
+            return to_json((await (await self._serving()).known()).to_data())
 
     async def _serving(self) -> Aggregating:
         async with self._beginning:

@@ -72,8 +72,10 @@ def collect(candidates: Iterable[Candidate]) -> Ballot:
     return Ballot(votes, known, _representatives(counted))
 
 
-def _one_per_source(candidates: Iterable[Any]) -> tuple[Candidate, ...]:
+def _one_per_source(candidates: Any) -> tuple[Candidate, ...]:
     by_source: dict[str, Candidate] = {}
+    if isinstance(candidates, Candidate) or not isinstance(candidates, Iterable):
+        raise InvalidInput(f"merge takes a list of Candidates, not {type(candidates).__name__} {candidates!r:.80}")
     for candidate in candidates:
         if not isinstance(candidate, Candidate):
             raise InvalidInput(

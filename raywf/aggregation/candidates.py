@@ -38,6 +38,12 @@ class Candidate:
         if not _is_name(self.source):
             raise InvalidInput(f"source must be a name, a text that is not empty, but it is {self.source!r}")
         if self.probs is not None:  # a copy: what the caller does to its dict later must not change an answer
+            given: Any = self.probs
+            if isinstance(given, str) or not isinstance(given, Iterable):
+                raise InvalidInput(
+                    f"probs of source {self.source!r} are {self.probs!r:.80}: give a mapping from value to probability, or pairs; "
+                    "how sure the source is of its one value is its confidence"
+                )
             copy = dict(self.probs) if isinstance(self.probs, Mapping) else tuple(self.probs)
             object.__setattr__(self, "probs", copy)
         self._check_weight()

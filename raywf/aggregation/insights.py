@@ -1,12 +1,17 @@
 """What a standing tells of its sources: tables, and sentences with the figures they rest on."""
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from raywf.aggregation.evidence import BINS, CLONE_ERRORS, Standing
 
 Kind: TypeAlias = Literal["clones", "best", "dominant", "overconfident", "unproven"]
+
+
+SHOWN = 40
+"""Sources in a matrix that a person reads."""
 
 
 class Insight(NamedTuple):
@@ -44,18 +49,23 @@ class CalibrationLine(NamedTuple):
 
 def source_table(standing: Standing) -> list[SourceLine]:
     """One line per source, the most trusted first."""
+    counts: dict[str, dict[str, int]] = {}
+    for key, count in standing.sums.items():
+        if key[0] == "source":
+            mine = counts.setdefault(key[1], {})
+            mine[key[3]] = mine.get(key[3], 0) + count
     lines = []
     for source, trust in standing.trust().items():
-        graded, right = standing.count(source, "graded"), standing.count(source, "right")
-        peers, agreed = standing.count(source, "peers"), standing.count(source, "agreed")
+        seen = counts[source].get
+        graded, right, peers = seen("graded", 0), seen("right", 0), seen("peers", 0)
         lines.append(
             SourceLine(
                 source,
-                standing.count(source, "answers"),
+                seen("answers", 0),
                 graded,
                 right,
                 right / graded if graded else None,
-                agreed / peers if peers else None,
+                seen("agreed", 0) / peers if peers else None,
                 trust.mean,
                 trust.low,
                 trust.copies,
@@ -64,9 +74,13 @@ def source_table(standing: Standing) -> list[SourceLine]:
     return sorted(lines, key=lambda line: (-line.trust, line.source))
 
 
-def disagreement(standing: Standing) -> tuple[list[str], list[list[float | None]]]:
-    """The sources, and for each pair the share of common items on which they differ; None where they share none."""
+def disagreement(standing: Standing, most: int | None = None) -> tuple[list[str], list[list[float | None]]]:
+    """The sources, and for each pair the share of common items on which they differ; None where they share none. Of more than
+    ``most`` sources those that answered most."""
     names = standing.sources()
+    if most is not None and len(names) > most:
+        busiest = sorted(source_table(standing), key=lambda line: (-line.answers, line.source))[:most]
+        names = sorted(line.source for line in busiest)
     table: list[list[float | None]] = []
     for a in names:
         row: list[float | None] = []
@@ -117,7 +131,7 @@ def _clones(standing: Standing) -> list[Insight]:
     for names in standing.clones():
         wrong = min(standing.pair(a, b, "wrong") for a, b in pairwise(names))
         text = (
-            f"{' and '.join(names)} give the same wrong answers: they count as one source. "
+            f"{' and '.join(names) if len(names) < 9 else listed(names)} give the same wrong answers: they count as one source. "
             f"In at least {wrong} items that both got wrong, they were wrong in the same way."
         )
         found.append(Insight("clones", names, text, {"both_wrong": wrong}))
@@ -164,13 +178,19 @@ def _overconfident(standing: Standing) -> list[Insight]:
     return found
 
 
+def listed(names: Sequence[str], most: int = 8) -> str:
+    """Names for a sentence; of many the first."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def _unproven(lines: list[SourceLine]) -> list[Insight]:
     names = tuple(line.source for line in lines if line.gold < CLONE_ERRORS)
     if not names:
         return []
     least = min(line.gold for line in lines if line.source in names)
     text = (
-        f"{', '.join(names)}: fewer than {CLONE_ERRORS} gold answers (the fewest: {least}). Their trust rests on "
+        f"{listed(names)}: fewer than {CLONE_ERRORS} gold answers (the fewest: {least}). Their trust rests on "
         "agreement with the others, which copies and common errors can fake; give feedback on some items."
     )
     return [Insight("unproven", names, text, {"fewest": least})]

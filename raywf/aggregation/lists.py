@@ -221,7 +221,7 @@ def _result(
 def merge_vector(ballot: Ballot, merger: Callable[[Any], Merger], accept_at: float) -> AggregateResult:
     """Lists of numbers of one length, place by place. Raises `InvalidInput` where the lengths differ."""
     candidates = {candidate.source: candidate for candidate in ballot.candidates}
-    rows = {vote.source: contents(candidates[vote.source].value) for vote in ballot.votes}
+    rows = {vote.source: _numbers(vote.source, candidates[vote.source].value) for vote in ballot.votes}
     lengths = {len(row) for row in rows.values()}
     if len(lengths) > 1:
         raise InvalidInput(f'lists of {sorted(lengths)} numbers cannot be merged place by place; take strategy "list"')
@@ -236,3 +236,14 @@ def merge_vector(ballot: Ballot, merger: Callable[[Any], Merger], accept_at: flo
         conflicts += [replace(conflict, path=f"/{at}") for conflict in result.conflicts]
     sources = [_Source(candidates[vote.source], vote.share, []) for vote in ballot.votes]
     return replace(_result(ballot, sources, found, parts, conflicts, Lists(), accept_at), strategy="vector")
+
+
+def _numbers(source: str, value: Any) -> list[Any]:
+    try:
+        if not isinstance(value, str):
+            return contents(value)
+    except (TypeError, KeyError):
+        pass
+    raise InvalidInput(
+        f'source {source!r} says {value!r:.80}, which is no list of numbers; strategy "vector" merges lists of one length'
+    )

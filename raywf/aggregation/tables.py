@@ -26,13 +26,12 @@ def sources(standing: Standing) -> "pa.Table":
 
 def disagreement(standing: Standing) -> "pa.Table":
     """One row per pair of sources that answered common items: source, other, both, differ (items), share."""
-    names = standing.sources()
     rows = []
-    for at, one in enumerate(names):
-        for other in names[at + 1 :]:
-            if both := standing.pair(one, other, "both"):
-                differ = both - standing.pair(one, other, "same")
-                rows.append((one, other, both, differ, differ / both))
+    for key, both in standing.sums.items():
+        if key[0] == "pair" and key[3] == "both":
+            differ = both - standing.pair(key[1], key[2], "same")
+            rows.append((key[1], key[2], both, differ, differ / both))
+    rows.sort()
     return _table("source other both differ share", "string string int64 int64 float64", rows)
 
 

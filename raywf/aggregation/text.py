@@ -135,6 +135,8 @@ def _central_result(
 ) -> AggregateResult:
     stand = [candidate for candidate in candidates if candidate.value is not None and candidate.weight > 0]
     chosen, like = central(stand)
+    if len(stand) == 1:  # unlike nothing; and one voice, which is as much as a lone number is worth
+        like, why = 1.0, "one text, and no other to compare it with"
     total = math.fsum(candidate.weight for candidate in stand)
     agrees = {candidate.source: candidate.value == chosen.value for candidate in stand}
     shares = {candidate.source: candidate.weight / total for candidate in stand}

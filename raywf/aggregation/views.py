@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from html import escape
 
 from raywf.aggregation.evidence import Standing
-from raywf.aggregation.insights import CalibrationLine, calibration_table, disagreement, insights, source_table
+from raywf.aggregation.insights import SHOWN, CalibrationLine, calibration_table, disagreement, insights, source_table
 
 CELL = 34
 STYLE = """
@@ -26,7 +26,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; } th, td 
 
 def disagreement_svg(standing: Standing) -> str:
     """How often each pair differs, as a heat map: the stronger, the more often. The figure stands in each cell."""
-    names, table = disagreement(standing)
+    names, table = disagreement(standing, SHOWN)
     left = 16 + 7 * max([len(name) for name in names] or [0])
     width, height = left + CELL * len(names) + 60, left + CELL * len(names) + 10
     parts = []

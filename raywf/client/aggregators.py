@@ -8,12 +8,12 @@ import hashlib
 import os
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pydantic_core import from_json, to_json
 
-from raywf.aggregation import AggregateResult, Candidate, ResultAggregator
+from raywf.aggregation import AggregateResult, Candidate, FactSet, Gold, ResultAggregator
 from raywf.aggregation.evidence import Dossier, Said, Standing, Trust, Truth, check_item
 from raywf.aggregation.insights import Insight, insights
 from raywf.aggregation.shapes import check_sound
@@ -126,16 +126,20 @@ class AsyncAggregator:
         self, batch: Iterable[Iterable[Candidate]], items: Sequence[str]
     ) -> builtins.list[AggregateResult]:
         """One answer per item, in order, all checked before the first is sent. ``InvalidInput.index`` names a bad one."""
-        given = list(batch)
+        given = _listed(batch, "merge_many takes a list of lists of Candidates")
         if len(given) != len(items):
             raise InvalidInput(f"{len(given)} lists of candidates but {len(items)} items: give one item per list")
         at = self._clock.now()
         entries = []
         for index, (candidates, item) in enumerate(zip(given, items, strict=True)):
             try:
-                entries.append([check_item(item), *Dossier(_said(candidates, at)).to_data()])
+                named = check_item(item)
+            except InvalidInput as error:
+                raise InvalidInput(str(error), index=index) from None
+            try:
+                entries.append([named, *Dossier(_said(candidates, at)).to_data()])
             except RaywfError as error:
-                raise InvalidInput(f"item {index} ({item!r:.80}): {error}", index=index) from None
+                raise InvalidInput(f"item {item!r:.80}: {error}", index=index) from None
         sent = [self._send(entries[start : start + PER_CALL]) for start in range(0, len(entries), PER_CALL)]
         return [_decoded(result, self.accept_at) for results in await asyncio.gather(*sent) for result in results]
 
@@ -146,9 +150,17 @@ class AsyncAggregator:
     async def feedback_many(self, truths: Mapping[str, Any]) -> None:
         """The right answers of many items."""
         at = self._clock.now()
-        if any(truth is None for truth in truths.values()):
-            missing = next(item for item, truth in truths.items() if truth is None)
-            raise InvalidInput(f"the truth of item {missing!r} is None, which no source can say: leave the item out")
+        if not isinstance(truths, Mapping):
+            raise InvalidInput(
+                f"feedback_many takes a mapping from item to truth, not {type(truths).__name__} {truths!r:.80}"
+            )
+        for item, truth in truths.items():
+            if truth is None:
+                raise InvalidInput(f"the truth of item {item!r} is None, which no source can say: leave the item out")
+            if truth != truth:
+                raise InvalidInput(
+                    f"the truth of item {item!r} is {truth!r}, which is equal to nothing: leave the item out"
+                )
         entries = [
             [check_item(item), *Dossier({}, Truth(_wire(truth), at)).to_data()] for item, truth in truths.items()
         ]
@@ -168,6 +180,20 @@ class AsyncAggregator:
         """What there is to say of the sources, each sentence with its evidence."""
         data, _, _ = await self._call("state")
         return insights(Standing.from_data(data))
+
+    async def facts(self) -> FactSet:
+        """The newest items with known truth, 1,000 at most, with what was said of them: for
+        ``ResultAggregator.from_facts(…)``, which has the calibration over time, sets that hold the truth so often, and whom to
+        ask next."""
+        rows = from_json(await self._call("facts"))
+        found = FactSet()
+        for fact in FactSet.from_data(rows):
+            if isinstance(fact, Gold):
+                found.add(replace(fact, truth=_back(fact.truth)))
+            else:
+                probs = None if fact.probs is None else tuple((_back(value), each) for value, each in fact.probs)
+                found.add(replace(fact, value=_back(fact.value), probs=probs))
+        return found
 
     async def _absorb(self, entries: builtins.list[Any]) -> int:
         starts = range(0, len(entries), PER_CALL)
@@ -281,6 +307,10 @@ class Aggregator:
         """What is known now."""
         return self._loop.call(self._async.state())
 
+    def facts(self) -> FactSet:
+        """The newest items with known truth, 1,000 at most, for ``ResultAggregator.from_facts(…)``."""
+        return self._loop.call(self._async.facts())
+
     def insights(self) -> list[Insight]:
         """What there is to say of the sources, each sentence with its evidence."""
         return self._loop.call(self._async.insights())
@@ -298,9 +328,15 @@ def _wire(value: Any) -> Any:
     return value if type(value) in _JSON else from_json(values.encode(value))
 
 
+def _listed(given: Any, what: str) -> list[Any]:
+    if isinstance(given, Candidate) or not isinstance(given, Iterable):
+        raise InvalidInput(f"{what}, not {type(given).__name__} {given!r:.80}")
+    return list(given)
+
+
 def _said(candidates: Iterable[Candidate], at: float) -> dict[str, Said]:
     found: dict[str, Said] = {}
-    for candidate in candidates:
+    for candidate in _listed(candidates, "merge takes a list of Candidates"):
         if not isinstance(candidate, Candidate):
             raise InvalidInput(f"merge takes Candidates, not {type(candidate).__name__} {candidate!r:.80}")
         if candidate.source in found:
@@ -313,28 +349,27 @@ def _said(candidates: Iterable[Candidate], at: float) -> dict[str, Said]:
     return found
 
 
+def _back(value: Any) -> Any:
+    return value if type(value) in _JSON else values.decode(to_json(value))
+
+
 def _decoded(result: AggregateResult, accept_at: float) -> AggregateResult:
     """The same with values as they were given: what the actor saw was their encoding."""
     if type(result.value) in _JSON and all(type(value) in _JSON for value, _ in result.probs):
         return result
-    from dataclasses import replace
-
-    def back(value: Any) -> Any:
-        return value if type(value) in _JSON else values.decode(to_json(value))
-
     try:
-        value = back(result.value)
+        value = _back(result.value)
         if result.parts:  # put together where the classes of its records are not known: here they are
             check_sound(value)
     except Exception:  # a class says no by whatever error it likes
-        heard = [Candidate(back(p.value), p.source, p.confidence, None, p.share) for p in result.provenance]
+        heard = [Candidate(_back(p.value), p.source, p.confidence, None, p.share) for p in result.provenance]
         again = ResultAggregator(result.strategy, accept_at=accept_at).merge(heard)
         return replace(again, rung=result.rung, insights=result.insights)
     return replace(
         result,
         value=value,
-        conflicts=tuple(replace(each, value=back(each.value)) for each in result.conflicts),
-        provenance=tuple(replace(each, value=back(each.value)) for each in result.provenance),
-        probs=tuple((back(value), each) for value, each in result.probs),
-        parts=tuple(replace(each, value=back(each.value)) for each in result.parts),
+        conflicts=tuple(replace(each, value=_back(each.value)) for each in result.conflicts),
+        provenance=tuple(replace(each, value=_back(each.value)) for each in result.provenance),
+        probs=tuple((_back(value), each) for value, each in result.probs),
+        parts=tuple(replace(each, value=_back(each.value)) for each in result.parts),
     )

@@ -297,6 +297,11 @@ class Aggregating:
         async with self._lock:
             return Standing(dict(self.standing.sums)), self.seq
 
+    async def known(self) -> FactSet:
+        """The newest items with known truth, with all that was said of them."""
+        async with self._lock:
+            return self.gold.facts()
+
     async def park(self) -> None:
         """Stop in good order: write a snapshot, give the lease up."""
         async with self._lock:
@@ -398,7 +403,7 @@ class Aggregating:
         found = self._cache.get(content)
         if found is None:
             found = chosen.merge([self._candidate(source, each, chosen) for source, each in said.items()])
-            if found.rung == "votes":
+            if found.rung == "votes" and found.decision != "abstained":
                 found = replace(found, rung=self._trusted_rung, why=self._trusted_why)
             if len(self._cache) >= _CACHED:
                 self._cache.clear()

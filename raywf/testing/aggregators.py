@@ -93,7 +93,15 @@ class _Local:
             standing, seq = await (await serving()).state()
             return standing.to_data(), seq, os.getpid()
 
-        self.merge, self.absorb, self.state = _Method(merge), _Method(absorb), _Method(state)
+        async def facts() -> bytes:
+            return to_json((await (await serving()).known()).to_data())
+
+        self.merge, self.absorb, self.state, self.facts = (
+            _Method(merge),
+            _Method(absorb),
+            _Method(state),
+            _Method(facts),
+        )
 
 
 class _Method:

@@ -101,7 +101,7 @@ def compare(
 ) -> None:
     """How often each pair of sources differs, in percent of the items both answered."""
     from raywf.aggregation import tables
-    from raywf.aggregation.insights import disagreement
+    from raywf.aggregation.insights import SHOWN, disagreement
     from raywf.cli.output import note, write_json
 
     found, standing = _standing(store, namespace, name, field)
@@ -116,7 +116,7 @@ def compare(
                 path.write_text(text, encoding="utf-8")
                 note(f"Written: {path}")
         return
-    names, table = disagreement(standing)
+    names, table = disagreement(standing, None if as_json else SHOWN)
     if as_json:
         write_json({"aggregator": found, "items": standing.items, "sources": names, "differ": table})
         return
@@ -125,6 +125,8 @@ def compare(
         for a, (source, line) in enumerate(zip(names, table, strict=True))
     ]
     _show(["DIFFER, %", *names], rows)
+    if (all_ := len(standing.sources())) > len(names):
+        note(f"Of {all_:,} sources these {len(names)} answered most; --json and --parquet have all.")
 
 
 @results.command()

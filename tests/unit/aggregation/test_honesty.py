@@ -163,3 +163,30 @@ def test_a_source_that_changes_its_mind_counts_once_as_it_spoke_last() -> None:
     assert result.value == "y" and result.agreement == 1.0 and len(result.provenance) == 2
     with pytest.raises(InvalidInput, match="'a' answers twice"):
         ResultAggregator().merge([Candidate("x", "a"), Candidate("y", "a")])
+
+
+@pytest.mark.parametrize("strategy", ["text", "mbr"])
+def test_a_lone_text_is_one_voice_and_not_a_silent_zero(strategy: str) -> None:
+    result = ResultAggregator(strategy).merge([Candidate("a few words", "a"), Candidate(None, "b")])
+    assert (result.value, result.confidence, result.quality) == ("a few words", 0.5, 0.5)
+    assert result.why.endswith("no other to compare it with")
+    agreed = ResultAggregator(strategy).merge([Candidate("a few words", "a"), Candidate("a few words", "b")])
+    assert agreed.confidence > result.confidence
+
+
+@pytest.mark.parametrize("value", ["no", 3, {"k": 1}])
+def test_what_is_no_list_of_numbers_is_refused_by_name(value: object) -> None:
+    with pytest.raises(InvalidInput, match="source 'b' says .* no list of numbers"):
+        ResultAggregator("vector").merge([Candidate([1.0, 2.0], "a"), Candidate(value, "b")])
+
+
+@pytest.mark.parametrize("given", [None, 7, Candidate("x", "a")])
+def test_what_is_no_list_of_candidates_is_refused(given: object) -> None:
+    with pytest.raises(InvalidInput, match="a list of Candidates, not"):
+        ResultAggregator().merge(given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("probs", [0.5, "high", 7])
+def test_probs_that_are_one_number_are_refused_by_name(probs: object) -> None:
+    with pytest.raises(InvalidInput, match="probs of source 'a' .* is its confidence"):
+        Candidate("x", "a", probs=probs)  # type: ignore[arg-type]
