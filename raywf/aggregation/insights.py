@@ -1,5 +1,6 @@
 """What a standing tells of its sources: tables, and sentences with the figures they rest on."""
 
+import json
 import math
 from collections.abc import Sequence
 from itertools import pairwise
@@ -118,6 +119,11 @@ def right_when(standing: Standing, least: int = 5) -> dict[str, dict[str, tuple[
         for truth, by in sorted(found.items())
         if max(line[1] for line in by.values()) >= least
     }
+
+
+def said_as(spelled: str) -> Any:
+    """The value that `evidence.spelled` wrote so."""
+    return spelled[1:] if spelled.startswith('"') else json.loads(spelled)
 
 
 def insights(standing: Standing) -> list[Insight]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from raywf.aggregation.evidence import Standing
-from raywf.aggregation.insights import calibration_table, right_when, source_table
+from raywf.aggregation.insights import calibration_table, right_when, said_as, source_table
 from raywf.aggregation.result import AggregateResult
 from raywf.aggregation.shapes import is_model, record_of
 
@@ -43,7 +43,7 @@ def calibration(standing: Standing) -> "pa.Table":
 def right_by_truth(standing: Standing) -> "pa.Table":
     """Who is right when: truth (JSON), source, right, gold; truths with 5 gold answers or more."""
     found = right_when(standing)
-    rows = [(truth, source, *counts) for truth, by in found.items() for source, counts in by.items()]
+    rows = [(spelled(said_as(truth)), source, *counts) for truth, by in found.items() for source, counts in by.items()]
     return _table("truth source right gold", "string string int64 int64", rows)
 
 

@@ -15,6 +15,7 @@ from pydantic_core import from_json, to_json
 
 from raywf.aggregation import AggregateResult, Candidate, FactSet, Gold, ResultAggregator
 from raywf.aggregation.evidence import Dossier, Said, Standing, Trust, Truth, check_item
+from raywf.aggregation.identity import identity
 from raywf.aggregation.insights import Insight, insights
 from raywf.aggregation.shapes import check_sound
 from raywf.definition import values
@@ -344,8 +345,12 @@ def _said(candidates: Iterable[Candidate], at: float) -> dict[str, Said]:
                 f"source {candidate.source!r} answers twice, which would count it double; name samples apart, as in "
                 f"'{candidate.source}#1' and '{candidate.source}#2'"
             )
-        probs = None if candidate.probs is None else [[_wire(value), each] for value, each in candidate.pairs()]
-        found[candidate.source] = Said(_wire(candidate.value), candidate.confidence, probs, candidate.weight, at)
+        sure, probs = candidate.confidence, None
+        if candidate.probs is not None:
+            probs = [[_wire(value), each] for value, each in candidate.pairs()]
+            if sure is None and not candidate.abstains:  # a distribution is a claim as well, and is held to it
+                sure = min(candidate.distribution().get(identity(candidate.value), 0.0), 1.0)
+        found[candidate.source] = Said(_wire(candidate.value), sure, probs, candidate.weight, at)
     return found
 
 

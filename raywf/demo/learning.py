@@ -73,12 +73,10 @@ def learn(engine: Any, name: str, tickets: Sequence[Ticket], rows: Sequence[Row 
 
 def _candidates(row: Row) -> list[Candidate]:
     said = row.get("said", {})
-    found = []
-    for source, value in row["votes"].items():
-        probs = said.get(source) or None
-        sure = None if probs is None or value is None else min(probs.get(value, 0.0), 1.0)
-        found.append(Candidate(value, source, sure, probs) if value else Candidate(None, source))
-    return found
+    return [
+        Candidate(value, source, probs=said.get(source) or None) if value else Candidate(None, source)
+        for source, value in row["votes"].items()
+    ]
 
 
 def _judged(results: dict[str, AggregateResult], truths: dict[str, str]) -> Answers | None:

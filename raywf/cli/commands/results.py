@@ -10,6 +10,7 @@ import typer
 from raywf.cli.commands.look import reading
 from raywf.cli.options import AsJson, Namespace, Store
 from raywf.cli.place import place_of
+from raywf.errors import InvalidInput
 
 if TYPE_CHECKING:
     from raywf.aggregation.calibration import CalibrationReport
@@ -60,12 +61,24 @@ def _gold(store: str | None, namespace: str, name: str | None) -> tuple[str, dic
 
 
 def _written(path: Path, table: Any) -> None:
+    import pyarrow as pa
     from pyarrow import parquet
 
     from raywf.cli.output import note
 
-    parquet.write_table(table, path)
+    sink = pa.BufferOutputStream()
+    parquet.write_table(table, sink)
+    _write(path, sink.getvalue().to_pybytes())
     note(f"Written: {path} ({table.num_rows} rows)")
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise InvalidInput(
+            f"{path} cannot be written ({error.strerror}): give a file in a directory that is there"
+        ) from None
 
 
 def _percent(share: float | None) -> str:
@@ -113,7 +126,7 @@ def compare(
 
         for path, text in ((html, comparison_html(standing, found)), (svg, disagreement_svg(standing))):
             if path is not None:
-                path.write_text(text, encoding="utf-8")
+                _write(path, text.encode())
                 note(f"Written: {path}")
         return
     names, table = disagreement(standing, None if as_json else SHOWN)
@@ -259,7 +272,7 @@ def when(
 ) -> None:
     """Who is right when: for each true answer, how often each source gave it. Truths known of five items or more."""
     from raywf.aggregation import tables
-    from raywf.aggregation.insights import right_when
+    from raywf.aggregation.insights import right_when, said_as
     from raywf.cli.output import note, write_json
 
     found, standing = _standing(store, namespace, name, field)
@@ -268,7 +281,14 @@ def when(
         return
     table = right_when(standing)
     if as_json:
-        write_json({"aggregator": found, "gold": standing.gold, "right": table})
+        told = [
+            {
+                "truth": said_as(truth),
+                "sources": {name: {"right": right, "gold": of} for name, (right, of) in by.items()},
+            }
+            for truth, by in table.items()
+        ]
+        write_json({"aggregator": found, "gold": standing.gold, "right": told})
         return
     if not table:
         note(
@@ -277,7 +297,7 @@ def when(
         return
     names = standing.sources()
     shares = [
-        [f"{truth.removeprefix(chr(34)):.40}", f"{max(of for _, of in by.values()):,}"]
+        [f"{said_as(truth)!s:.40}", f"{max(of for _, of in by.values()):,}"]
         + [_percent(by[each][0] / by[each][1]) if each in by and by[each][1] else "–" for each in names]
         for truth, by in table.items()
     ]

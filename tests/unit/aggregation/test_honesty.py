@@ -176,7 +176,7 @@ def test_a_lone_text_is_one_voice_and_not_a_silent_zero(strategy: str) -> None:
 
 @pytest.mark.parametrize("value", ["no", 3, {"k": 1}])
 def test_what_is_no_list_of_numbers_is_refused_by_name(value: object) -> None:
-    with pytest.raises(InvalidInput, match="source 'b' says .* no list of numbers"):
+    with pytest.raises(InvalidInput, match=r"source 'b' says .* no list of numbers"):
         ResultAggregator("vector").merge([Candidate([1.0, 2.0], "a"), Candidate(value, "b")])
 
 
@@ -188,5 +188,5 @@ def test_what_is_no_list_of_candidates_is_refused(given: object) -> None:
 
 @pytest.mark.parametrize("probs", [0.5, "high", 7])
 def test_probs_that_are_one_number_are_refused_by_name(probs: object) -> None:
-    with pytest.raises(InvalidInput, match="probs of source 'a' .* is its confidence"):
+    with pytest.raises(InvalidInput, match=r"probs of source 'a' .* is its confidence"):
         Candidate("x", "a", probs=probs)  # type: ignore[arg-type]

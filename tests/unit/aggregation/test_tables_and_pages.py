@@ -45,7 +45,7 @@ def test_what_is_known_of_sources_is_rows() -> None:
         {"source": "good", "other": "poor", "both": 10, "differ": 5, "share": 0.5}
     ]
     assert tables.calibration(standing).column("gold").to_pylist() == [10]
-    assert tables.right_by_truth(standing).to_pylist()[1] == {"truth": '"x', "source": "poor", "right": 5, "gold": 10}
+    assert tables.right_by_truth(standing).to_pylist()[1] == {"truth": '"x"', "source": "poor", "right": 5, "gold": 10}
     for table in (tables.sources, tables.disagreement, tables.calibration, tables.right_by_truth):
         assert table(Standing()).schema == table(standing).schema
 

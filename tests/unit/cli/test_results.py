@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from pydantic_core import to_json
 
@@ -173,6 +174,30 @@ def test_who_is_right_when(cli: Cli, told: FilledStore) -> None:
     lines = ended.out.splitlines()
     assert lines[0].split() == ["TRUTH", "GOLD", "good", "poor", "quiet"]
     assert lines[1].split() == ["x", "30", "100.0%", "33.3%", "50.0%"]
+
+
+def test_who_is_right_when_is_data_as_well(cli: Cli, told: FilledStore, tmp_path: Path) -> None:
+    shown = json.loads(cli("results", "when", "--json", "--store", told.url).out)
+    assert shown["right"] == [
+        {
+            "truth": "x",
+            "sources": {
+                name: {"right": right, "gold": 30} for name, right in (("good", 30), ("poor", 10), ("quiet", 15))
+            },
+        }
+    ]
+    file = tmp_path / "when.parquet"
+    assert cli("results", "when", "--parquet", str(file), "--store", told.url).code == 0
+    assert json.loads(pq.read_table(file).to_pylist()[0]["truth"]) == "x"
+
+
+@pytest.mark.parametrize("how", [("compare", "--svg"), ("compare", "--html"), ("sources", "--parquet")])
+def test_a_file_that_cannot_be_written_is_said_in_words(
+    cli: Cli, told: FilledStore, tmp_path: Path, how: tuple[str, str]
+) -> None:
+    ended = cli("results", how[0], how[1], str(tmp_path / "nowhere" / "x"), "--store", told.url)
+    assert ended.code == 2
+    assert "cannot be written (No such file or directory)" in ended.err
 
 
 def test_what_a_panel_costs(cli: Cli, told: FilledStore) -> None:

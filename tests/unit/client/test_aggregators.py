@@ -84,6 +84,13 @@ async def test_ten_thousand_sources_and_a_text_of_five_megabytes(make: Make) -> 
     assert len(told.text) < 400 and "9,99" in told.text
 
 
+async def test_a_distribution_is_a_claim_that_the_source_is_held_to(make: Make) -> None:
+    for n in range(25):
+        await make().merge([Candidate("x", "boaster", probs={"x": 0.95, "y": 0.05}), Candidate("y", "other")], f"i-{n}")
+    await make().feedback_many({f"i-{n}": "y" for n in range(25)})
+    assert "overconfident" in [each.kind for each in await make().insights()]
+
+
 async def test_who_says_something_else_later_has_changed_its_mind(make: Make) -> None:
     await make().merge([Candidate("x", "a"), Candidate("y", "b")], "i")
     result = await make().merge([Candidate("x", "b")], "i")
