@@ -44,7 +44,7 @@ def drain(
     """Prepare the removal of a node: its shards move to others. Returns when it can be ended."""
     import asyncio
 
-    from raywf.cli.output import say
+    from raywf.cli.output import note, say
     from raywf.client import nodes as of
 
     place = place_of(store, namespace)
@@ -53,7 +53,7 @@ def drain(
     def tell(left: NodeStatus) -> None:
         if said[-1:] != [left.shards]:
             said.append(left.shards)
-            say(f"node {left.id[:12]} ({left.address}): {left.shards} shards left, {left.open} open executions")
+            note(f"node {left.id[:12]} ({left.address}): {left.shards} shards left, {left.open} open executions")
 
     async def run() -> None:
         async with _engine(store, namespace) as supervisor:
