@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 from raywf.aggregation.account import conflicts_with, contributions, unit
+from raywf.aggregation.alone import by_itself
 from raywf.aggregation.asking import Ask, Asking, Gather, drive, drive_async
 from raywf.aggregation.ballot import Ballot, collect
 from raywf.aggregation.calibration import CalibrationReport, Calibrator, calibration_report, capped
@@ -222,6 +223,8 @@ class ResultAggregator:
     def _knowledge(self) -> Knowledge:
         if self._known is None:
             learned = self.learned if self.strategy in LEARNING and len(self.facts) else Learned()
+            if self.strategy == "best_source":
+                learned = by_itself(learned, self.facts)
             fitted = None
             if self.strategy in METHODS and learned.items >= ENOUGH_ITEMS:
                 fitted = fit(self.strategy, self._ballots(), learned.clusters)
