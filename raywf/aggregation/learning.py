@@ -21,6 +21,7 @@ from raywf.aggregation.candidates import Candidate
 from raywf.aggregation.consensus import Table, agreement_weights, clones, told_apart
 from raywf.aggregation.facts import FactSet
 from raywf.aggregation.identity import Key, identity
+from raywf.aggregation.leaning import direction
 from raywf.aggregation.stack import Golds, Stack, averaged, columns_of
 
 ENOUGH_GOLD = 50
@@ -28,8 +29,6 @@ ENOUGH_ITEMS = 50
 CLEARLY = 2.0
 """Standard deviations by which a source has to beat the stack on held-out gold to stand alone. The stack can follow one source by
 itself; at one deviation luck took its place in one panel of twenty that it would have served better."""
-SHRINK = 5.0
-"""A source's accuracy on gold begins at that of all, worth so many answers."""
 
 Rung: TypeAlias = Literal["votes", "consensus", "stack", "best"]
 
@@ -109,7 +108,7 @@ def _stacked(
 
     def leaning(places: Any) -> Any:
         some = [int(place) for place in places]
-        return _direction([ballots[i] for i in some], [truths[i] for i in some], columns, width)
+        return direction([ballots[i] for i in some], [truths[i] for i in some], columns, width)
 
     b, held_out = averaged(golds, leaning)
     stack = Stack(columns, tuple(float(w) for w in b[:-1]), float(b[-1]))
@@ -127,36 +126,6 @@ def _stacked(
         stack = Stack({best: 0}, (float(b[0]),), float(b[1]))
         scores = tuple(float(1 - p) for p in held_out[rows, alone.truth])
     return Learned(rung, why, len(truths), items, weights, clusters, stack, best, scores)
-
-
-def _direction(ballots: list[Ballot], truths: list[Key], columns: dict[str, int], width: int) -> Any:
-    """Log-odds of each source's accuracy on gold, shrunk to their mean by five answers. A source that was asked and gave none
-    was not right: whoever is often silent is trusted less where it speaks.
-
-    How far a source agrees with the others says nothing here: sources that err together agree most, and the one that towers
-    over them agrees least. Against a right answer stands not one wrong answer of many but the one that others give as well:
-    the odds are taken against as many wrong answers as there would have to be, all alike, for wrong sources to coincide as
-    often as they do.
-    """
-    import numpy as np
-
-    hits, asked = np.zeros(len(columns)), np.zeros(len(columns))
-    pairs = alike = 0
-    for ballot, truth in zip(ballots, truths, strict=True):
-        wrong: dict[Key, int] = {}
-        for candidate in ballot.candidates:
-            if candidate.weight > 0 and (column := columns.get(candidate.source, columns.get("", -1))) >= 0:
-                asked[column] += 1
-        for vote in ballot.votes:
-            hits[columns.get(vote.source, columns.get("", -1))] += vote.key == truth
-            if vote.key != truth:
-                wrong[vote.key] = wrong.get(vote.key, 0) + 1
-        count = sum(wrong.values())
-        pairs += count * (count - 1) // 2
-        alike += sum(n * (n - 1) // 2 for n in wrong.values())
-    q = np.clip((hits + SHRINK * hits.sum() / asked.sum()) / (asked + SHRINK), 0.01, 0.99)
-    log_odds = np.maximum(np.log(q * (pairs + 2) / (alike + 1) / (1 - q)), 0.05)
-    return np.concatenate([log_odds, log_odds / 4]) if width > len(columns) else log_odds
 
 
 def _best_source(ballots: list[Ballot], truths: list[Key], stacked: list[bool]) -> tuple[str, float]:

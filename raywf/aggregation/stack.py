@@ -2,9 +2,9 @@
 
     p(v) ∝ exp(Σ β_w [w says v] + Σ γ_w log-evidence_w(v)),   p(none of these) ∝ exp(o)
 
-The weights β, γ ≥ 0 minimise the log loss on the gold answers plus a ridge around a common direction m: what accuracy
-alone would make of each source, or a power of that. Neither is chosen: the fits of all ridges and powers are averaged by
-their evidence (MacKay 1992). Few golds lean on m, many follow the data. Sources that repeat each other share a weight
+The weights β, γ ≥ 0 minimise the log loss on the gold answers plus a ridge around a common direction m, which accuracy alone
+gives (`raywf.aggregation.leaning`). No ridge is chosen: the fits of all are averaged by their evidence (MacKay 1992). Few golds
+lean on m, many follow the data. Sources that repeat each other share a weight
 by themselves, which is why no independence is assumed anywhere.
 
 Numbers are float64. Nothing here is random: equal golds give equal weights.
@@ -19,11 +19,6 @@ from raywf.aggregation.ballot import Ballot
 from raywf.aggregation.identity import Key
 
 RIDGES = (1.0, 4.0, 16.0, 64.0, 256.0)
-POWERS = (1, 2)
-"""Directions: what accuracy alone would make of the sources, if they erred apart, and one that leans further to the best of
-them, as sources that err together would have it."""
-MANY = 12
-"""Beside more sources than this the weak add up: a direction that leans as far again to the best of them is looked at as well."""
 NEGLIGIBLE = 0.01
 """Fits of less evidence than this part of the best one's are left out."""
 FOLDS = 10
@@ -207,9 +202,8 @@ def averaged(golds: Golds, leaning: Callable[[Any], Any]) -> tuple[Any, Any]:
 
 def _models(golds: Golds, direction: Any) -> list[tuple[Any, Any]]:
     """The centre and the ridge of every fit that is averaged."""
-    powers = POWERS if len(direction) <= MANY else (*POWERS, 2 * POWERS[-1])
-    centres = [along(golds, (direction / direction.max()) ** power) for power in powers]
-    return [(centre, _ridge(ridge, len(centre))) for centre in centres for ridge in RIDGES]
+    centre = along(golds, direction)
+    return [(centre, _ridge(ridge, len(centre))) for ridge in RIDGES]
 
 
 def _fitted(golds: Golds, centre: Any, strength: Any) -> tuple[float, Any]:
