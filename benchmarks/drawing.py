@@ -79,14 +79,12 @@ def svg(chart: Chart) -> str:
         f'<text class="t" x="{_LEFT}" y="24" font-size="14" font-weight="600">{escape(chart.title)}</text>',
         *_axes(chart, frame, xs),
     ]
-    shown = len(chart.series) > 1
-    at = float(_LEFT)
-    for place, series in enumerate(chart.series):
-        style = 3 if series.is_guide else place % 3
-        if shown:
-            parts.append(_legend(series.name, style, at))
-            at += 44 + 6.6 * len(series.name)
-        parts.extend(_line(series, style, frame, values=not shown))
+    styles = [3 if series.is_guide else place % 3 for place, series in enumerate(chart.series)]
+    together = sorted(zip(chart.series, styles, strict=True), key=lambda each: not each[0].is_guide)  # guides lie below
+    for series, style in together:
+        parts.extend(_line(series, style, frame, values=len(chart.series) == 1))
+    if len(chart.series) > 1:
+        parts.extend(_legend([series.name for series in chart.series], styles))
     return "\n".join((*parts, "</svg>", ""))
 
 
@@ -167,11 +165,16 @@ def _line(series: Series, style: int, frame: _Frame, *, values: bool) -> list[st
     return parts
 
 
-def _legend(name: str, style: int, x: float) -> str:
-    return (
-        f'<line class="s{style}" x1="{x:.0f}" y1="44" x2="{x + 22:.0f}" y2="44" stroke-width="2"/>'
-        f'<text class="t" x="{x + 28:.0f}" y="48">{escape(name)}</text>'
-    )
+def _legend(names: Sequence[str], styles: Sequence[int]) -> list[str]:
+    """Side by side under the title. Raises ``ValueError`` where there is no room for them."""
+    parts, x = [], float(_LEFT)
+    for name, style in zip(names, styles, strict=True):
+        parts.append(f'<line class="s{style}" x1="{x:.0f}" y1="44" x2="{x + 22:.0f}" y2="44" stroke-width="2"/>')
+        parts.append(f'<text class="t" x="{x + 28:.0f}" y="48">{escape(name)}</text>')
+        x += 44 + 7 * len(name)
+    if x > _WIDTH:
+        raise ValueError(f"the names {', '.join(names)} are too long to stand side by side")
+    return parts
 
 
 def _short(value: float) -> str:

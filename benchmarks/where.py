@@ -5,9 +5,9 @@
 
 Two runs are put together. One is real: a client, Ray, one workflow actor; what its processes and threads used is read from /proc,
 which costs nothing. The other has the same owner, store and tasks in this process, without Ray and without a client, and is looked
-at every millisecond of processor time: the innermost frame of raywf's says whose part it is, and the loop's thread is charged with
-what it used since the last look. That is done once with looking and once without; both figures are printed, so that the cost of
-looking can be seen.
+at as often as the kernel's timer rings (1 to 4 ms of processor time): the innermost frame of raywf's says whose part it is, and the
+loop's thread is charged with what it used since the last look. That is done once with looking and once without; both figures are
+printed, so that the cost of looking can be seen.
 
 What the loop of the real actor uses beyond the one in this process is Ray's calls to it, and what comes with having neighbours on
 two cores.

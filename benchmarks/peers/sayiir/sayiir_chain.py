@@ -1,7 +1,7 @@
 """N durable workflows of 5 tasks on Sayiir: `sayiir_chain.py MODE postgres N`, on the server in RAYWF_BENCH_POSTGRES.
 
 MODE: `sequential` (one after another) or `threads` (eight at once: its executor blocks the thread that calls it).
-It stores in PostgreSQL or in memory, and in no file; what it keeps in memory is gone with its process, so there is no row for that.
+The server must have the extension pgcrypto. It stores in PostgreSQL or in memory, and in no file; what it keeps in memory is gone with its process, so there is no row for that.
 """
 
 import importlib.metadata
@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 from sayiir import Flow, PostgresBackend, run_durable_workflow, task
@@ -47,9 +48,10 @@ def run(name, numbers):
         return list(threads.map(lambda x: one(name, x), numbers))
 
 
-run("warm", range(10))
+mark = uuid.uuid4().hex  # a server that is given keeps what an earlier run left
+run(f"warm-{mark}", range(10))
 start = time.perf_counter()
-results = run("chain", range(n))
+results = run(f"chain-{mark}", range(n))
 taken_s = time.perf_counter() - start
 assert results == [x + 5 for x in range(n)], "wrong results"
 details = {"n": n, "version": importlib.metadata.version("sayiir"), "threads": 1 if mode == "sequential" else THREADS}

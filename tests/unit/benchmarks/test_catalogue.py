@@ -2,8 +2,9 @@
 
 import pytest
 
-from benchmarks.catalogue import DBOS_ROWS, FULL, LANGGRAPH_ROWS, QUICK, choose, missing, rows
+from benchmarks.catalogue import DBOS_ROWS, FULL, LANGGRAPH_ROWS, QUICK, _why_missing, choose, missing, rows
 from benchmarks.engine import arguments
+from benchmarks.on_postgres import VARIABLE
 from benchmarks.peer_rows import PEERS
 
 ALL = rows(FULL, None)
@@ -72,3 +73,11 @@ def test_arguments_have_the_defaults_that_the_readme_names(monkeypatch, tmp_path
     assert arguments([]).data == tmp_path / "some.csv"
     with pytest.raises(SystemExit):
         arguments(["--rounds", "0"])
+
+
+def test_sayiir_wants_a_server_with_its_extension(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    assert "pgcrypto" in str(_why_missing("pgcrypto", None))
+    monkeypatch.setenv(VARIABLE, "postgresql://here")
+    assert _why_missing("pgcrypto", None) is None
+    assert all("pgcrypto" in row.needs for row in choose(ALL, ["pg-sayiir"]))

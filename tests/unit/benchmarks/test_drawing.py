@@ -11,6 +11,8 @@ import pytest
 
 from benchmarks.drawing import Chart, Series, main, svg
 
+DOCS = Path(__file__).parents[3] / "docs"
+
 
 def chart(points: list[tuple[float, float]], *more: Series, is_log: bool = False) -> Chart:
     return Chart("A <title> & more", "tasks", "µs per task", (Series("raywf", points), *more), is_log)
@@ -57,6 +59,22 @@ def test_a_chart_is_drawn_again_from_its_json(tmp_path: Path, monkeypatch: pytes
     assert (tmp_path / "a.svg").read_text() == svg(drawn)
 
 
+def test_names_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match="too long"):
+        svg(chart([(1, 5.0)], *(Series("a name " * 6, [(1, 5.0)]) for _ in range(2))))
+
+
 def test_a_chart_without_points_is_refused() -> None:
     with pytest.raises(ValueError, match="no points"):
         svg(chart([]))
+
+
+def test_the_curves_of_the_docs_are_what_their_figures_draw() -> None:
+    files = sorted((DOCS / "curves").glob("*.json"))
+    assert files
+    for path in files:
+        data = json.loads(path.read_text())
+        assert data["machine"]["cpu"], path
+        assert path.with_suffix(".svg").read_text(encoding="utf-8") == svg(Chart.of(data["chart"])), path
+    page = (DOCS / "scale.md").read_text()
+    assert {path.stem for path in files} == set(re.findall(r"\(curves/(\w+)\.svg\)", page))

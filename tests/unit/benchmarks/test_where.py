@@ -37,7 +37,7 @@ def test_a_library_is_its_callers() -> None:
 
 def test_an_owner_without_ray_does_the_same_work(tmp_path: Path) -> None:
     looks = where.Looks()
-    loop_s, all_s = where.once(300, tmp_path, looks)
+    loop_s, all_s = where.once(3000, tmp_path, looks)
     assert 0 < loop_s <= all_s
     assert 0 < sum(looks.spent.values()) <= loop_s
     assert set(looks.spent) <= {part for part, _ in where.PARTS}
