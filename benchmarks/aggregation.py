@@ -57,7 +57,7 @@ PARTS = {
     "conformal": ("sets at 0.90 on mid8, 50 splits", "votes", 20),
     "stop": ("early stop on mid8, 200 gold", "votes", 60),
     "clones": ("eight copies of the worst source beside mid8", "votes", 15),
-    "crowdkit": ("Dawid-Skene beside crowd-kit's", "votes, and `python benchmarks/make_peers.py crowdkit`", 60),
+    "crowdkit": ("Dawid-Skene beside crowd-kit's", "votes, and `python benchmarks/make_peers.py crowdkit`", 25),
     "languages": ("four language identifiers on 36 languages", "langid, and the extra raywf[demo]", 120),
     "texts": ("free text: 150 questions by 8 models", "texts", 10),
     "actor": ("one aggregator actor: rate, growth, SIGKILL", "Ray", 75),
