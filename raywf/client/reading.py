@@ -342,6 +342,8 @@ class Readings:
 
     def settle(self, execution_id: str, kind: str, task: str | None, data: bytes | None) -> Any:
         """The result behind a closing event, or the error that tells how the execution ended."""
+        if kind == "execution_completed" and data is not None:  # the commonest, for which no event need be made
+            return values.decode(data, None, self.blobs.get)
         match from_record(kind, task, None, data):
             case ev.ExecutionCompleted(value):
                 return values.decode(value, None, self.blobs.get)
