@@ -102,13 +102,11 @@ class Evaluator:
 
     def encoded(self, state: ExecutionState, binding: Binding) -> bytes:
         """The encoded value of a binding; a whole result is handed on as it is."""
-        match binding:
-            case Ref(task, ()) if task != INPUT:
-                return result_bytes(state, task)
-            case Const(value):
-                return value
-            case _:
-                return self.encode(self.value(state, binding))
+        if type(binding) is Ref and not binding.path and binding.task != INPUT:
+            return result_bytes(state, binding.task)
+        if type(binding) is Const:
+            return binding.value
+        return self.encode(self.value(state, binding))
 
     def fact(self, state: ExecutionState, node: Node, now: float) -> ev.Event:
         """The event that evaluating a ready task comes to; ``AttemptFailed`` when it raises."""

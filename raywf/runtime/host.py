@@ -391,7 +391,10 @@ class Host:
             if options.cache is not None and not grown:
                 self.keep_result(live, node, item, outcome)
             self.turn(
-                live, self._grown(live, where, attempt, outcome) if grown else ev.TaskCompleted(where, attempt, outcome)
+                live,
+                self._grown(live, where, attempt, outcome)
+                if grown
+                else _new(ev.TaskCompleted, (where, attempt, outcome)),
             )
         elif outcome is None:
             self.turn(live, ev.AttemptCancelled(where, attempt, getattr(handle, "abandoned", False)))

@@ -277,9 +277,9 @@ class PoolDispatcher(ChunkDispatcher):
     def _most_urgent(self, link: _Link, alone: bool) -> _Kind | None:
         found: _Kind | None = None
         for kind in link.kinds:
-            while kind.queue and kind.queue[0][2] not in kind.waiting:
+            while kind.queue and kind.queue[0][1] not in kind.waiting:
                 heapq.heappop(kind.queue)
-            if kind.queue and kind.isolated is alone and (found is None or kind.queue[0][:2] < found.queue[0][:2]):
+            if kind.queue and kind.isolated is alone and (found is None or kind.queue[0][0] < found.queue[0][0]):
                 found = kind
         return found
 

@@ -25,8 +25,7 @@ from raywf.runtime.spool import SpoolWriter
 
 class Item(NamedTuple):
     """One task of a chunk: encoded arguments and the fields of its ``TaskContext``; the last progress of the attempts before
-    (encoded), and how many items they emitted. A tuple, because hundreds travel in a call: it pickles in a third of the time
-    of a data class."""
+    (encoded), and how many items they emitted. They travel as plain tuples, hundreds in a call: those pickle fastest."""
 
     args: Sequence[bytes]
     kwargs: Mapping[str, bytes]
@@ -46,7 +45,7 @@ class Chunk:
     function: FunctionRef
     timeout: float | None
     non_retryable: tuple[str, ...]
-    items: Sequence[Item]
+    items: Sequence[tuple[Any, ...]]
     spool: Path
     blob_root: Path | None
     blob_mark: str
@@ -117,7 +116,7 @@ class Run:
         last = len(self.chunk.items) - 1
         self.spool.started(0)
         for index, item in enumerate(self.chunk.items):
-            outcome = self._one(Attempt(self, index, item))
+            outcome = self._one(Attempt(self, index, Item._make(item)))
             self.spool.ended(index, outcome, begins=index + 1 if index < last else None)
             outcomes.append(outcome)
         return outcomes

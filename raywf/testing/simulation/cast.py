@@ -33,7 +33,7 @@ from raywf.runtime.service import Service
 from raywf.runtime.spec import ActorSpec
 from raywf.runtime.spool import Progress
 from raywf.runtime.supervision import Supervisor
-from raywf.runtime.worker import Chunk, _in_context, _with_timeout
+from raywf.runtime.worker import Chunk, Item, _in_context, _with_timeout
 from raywf.telemetry import Telemetry
 from raywf.testing.simulation.judge import Judge
 from raywf.testing.simulation.loop import Host, Process, World
@@ -275,7 +275,7 @@ class Workers:
         self._stage.world.after(self._stage.network.delay(), arrive)
 
     async def _one(self, process: Process, chunk: Chunk, index: int, notes: Progress) -> list[Any]:
-        item, code, blobs = chunk.items[index], self._stage.code, self._stage.blobs
+        item, code, blobs = Item._make(chunk.items[index]), self._stage.code, self._stage.blobs
         notes.running, notes.running_since = index, process.clock.now()
         context = TaskContext(*item.context)
         try:

@@ -18,7 +18,7 @@ from raywf.runtime.code import Code
 from raywf.runtime.crews import Crew, CrewSpec, Slot
 from raywf.runtime.pooled import PoolDispatcher
 from raywf.runtime.spool import Progress
-from raywf.runtime.worker import Chunk
+from raywf.runtime.worker import Chunk, Item
 from tests.unit.runtime.engines import Engine
 
 
@@ -92,7 +92,7 @@ class Process:
     async def run(self, token: int, chunk: Chunk, sent: Any, *hot: Any) -> tuple[float, list[Any], bool]:
         notes = self.world.notes[chunk.spool] = Progress()
         began, outcomes = asyncio.get_running_loop().time(), []
-        for index, item in enumerate(chunk.items):
+        for index, item in enumerate(map(Item._make, chunk.items)):
             notes.running, notes.running_since = index, began
             self.world.ran.append((item.context[1], item.context[2], self.number))
             args = [values.decode(each) for each in item.args]

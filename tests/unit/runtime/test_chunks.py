@@ -45,10 +45,10 @@ class Sent:
 
     @property
     def names(self) -> list[str]:
-        return [item.context[1] for item in self.chunk.items]
+        return [context[1] for _, _, context, _, _ in self.chunk.items]
 
     def answer(self, seconds: float = 0.001) -> None:
-        self.future.set_result((seconds, [["ok", item.args[0].decode()] for item in self.chunk.items]))
+        self.future.set_result((seconds, [["ok", args[0].decode()] for args, *_ in self.chunk.items]))
 
     def die(self, progress: Progress | None) -> None:
         self.progress = progress
@@ -495,10 +495,10 @@ def work(function: Callable[[int], int]) -> Callable[[Sent], None]:
 
     def run(sent: Sent) -> None:
         notes = Progress()
-        for index, item in enumerate(sent.chunk.items):
+        for index, (args, *_) in enumerate(sent.chunk.items):
             notes.running, notes.running_since = index, 1.0
             try:
-                notes.outcomes[index] = ["ok", values.encode(function(values.decode(item.args[0]))).decode()]
+                notes.outcomes[index] = ["ok", values.encode(function(values.decode(args[0]))).decode()]
             except KeyboardInterrupt:
                 sent.die(notes)
                 return
