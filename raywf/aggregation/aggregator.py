@@ -18,7 +18,7 @@ from raywf.aggregation.evidence import Trust
 from raywf.aggregation.facts import Answer, Fact, FactSet, Gold
 from raywf.aggregation.identity import Key, identity, spelling
 from raywf.aggregation.judging import hearing
-from raywf.aggregation.learning import ENOUGH_ITEMS, Learned, learn, learn_from, reweighted
+from raywf.aggregation.learning import ENOUGH_GOLD, ENOUGH_ITEMS, FITTED_FROM, Learned, learn, learn_from, reweighted
 from raywf.aggregation.numeric import NUMERIC, merge_numbers
 from raywf.aggregation.reliability import trust
 from raywf.aggregation.resolving import Policy, check_reconcile, counted_together, reconciled, resolving, with_originals
@@ -30,6 +30,7 @@ from raywf.errors import InvalidInput
 
 TIE_DIGITS = 12
 """Scores equal to this many digits are a tie; sums of the same weights differ only after them."""
+LEARNED = ("stack", "best_source")
 LEARNING = ("auto", "stack", "wawa", "best_source", *METHODS)
 KNOWN = {*LEARNING, *NUMERIC, *STRATEGIES, *STRUCTURES, *JUDGED}
 """Every strategy that has a name."""
@@ -158,8 +159,8 @@ class ResultAggregator:
     def merge_many(self, batch: Iterable[Iterable[Candidate]]) -> list[AggregateResult]:
         """One answer per item of `batch`, in order. `InvalidInput.index` names the item that is refused.
 
-        With "auto" and "wawa", and fewer than 50 gold answers, a batch of 50 items or more teaches by itself how far
-        each source agrees with the others; to "dawid_skene" and "one_coin" it teaches that in any case.
+        With "auto" and fewer than 30 gold answers, or "wawa" and fewer than 50, a batch of 50 items or more teaches by itself
+        how far each source agrees with the others; to "dawid_skene" and "one_coin" it teaches that in any case.
         """
         ballots = []
         for index, candidates in enumerate(batch):
@@ -170,7 +171,8 @@ class ResultAggregator:
         known = self._knowledge()
         if len(ballots) >= ENOUGH_ITEMS and (
             self.strategy in METHODS
-            or (self.strategy in ("auto", "wawa") and known.learned.rung in ("votes", "consensus"))
+            or (self.strategy == "auto" and known.learned.stack is None)
+            or (self.strategy == "wawa" and known.learned.golds < ENOUGH_GOLD)
         ):
             known = self._with_batch(ballots, known)
         results = []
@@ -188,8 +190,10 @@ class ResultAggregator:
         with fewer than 50 gold answers.
         """
         learned = self.learned
-        if learned.stack is None:
-            raise InvalidInput(f"a conformal set needs 50 gold answers, but there are {learned.golds}; give feedback()")
+        if learned.stack is None or not learned.calibrated:
+            raise InvalidInput(
+                f"a conformal set needs {ENOUGH_GOLD} gold answers, but there are {learned.golds}; give feedback()"
+            )
         ballot, least = collect(candidates), 1.0 - learned.threshold(coverage)
         if not ballot.votes:
             return (None,)
@@ -289,9 +293,19 @@ class ResultAggregator:
             strategy=name,
             probs=tuple((ballot.values[key], unit(scores[key])) for key in ranking),
             rung=learned.rung if self.strategy == "auto" else "",
-            why=learned.why if self.strategy == "auto" or (self.strategy in METHODS and known.fitted is None) else "",
+            why=self._why(known, calibrated),
             insights=learned.insights,
         )
+
+    def _why(self, known: Knowledge, calibrated: bool) -> str:
+        """What there is to know of how an answer came about, where the strategy asked for does not say it."""
+        learned = known.learned
+        if self.strategy in METHODS and known.fitted is None and learned.stack is not None:  # which it does not use
+            return (
+                f"{learned.items} items with answers are fewer than the {ENOUGH_ITEMS} that teach anything: plain votes"
+            )
+        told = self.strategy == "auto" or (self.strategy in METHODS and known.fitted is None)
+        return learned.why if told or (self.strategy in LEARNED and not calibrated) else ""
 
     def _scores(self, ballot: Ballot, known: Knowledge) -> tuple[str, bool, dict[Key, float], Ballot]:
         name, calibrated, scores, ballot = self._raw_scores(ballot, known)
@@ -301,17 +315,17 @@ class ResultAggregator:
 
     def _raw_scores(self, ballot: Ballot, known: Knowledge) -> tuple[str, bool, dict[Key, float], Ballot]:
         learned = known.learned
-        if self.strategy in ("stack", "best_source") and learned.stack is None:
+        if self.strategy in LEARNED and learned.stack is None:
             raise InvalidInput(
-                f"strategy {self.strategy!r} learns from gold answers and needs 50, but there are {learned.golds}; give "
+                f"strategy {self.strategy!r} learns from gold answers and needs {FITTED_FROM}, but there are {learned.golds}; give "
                 'feedback(), or use strategy="auto", which does what the evidence allows'
             )
-        if self.strategy in ("auto", "stack", "best_source") and learned.stack is not None:
+        if self.strategy in ("auto", *LEARNED) and learned.stack is not None:
             heard = any(learned.stack.weight(vote.source) > 0 for vote in ballot.votes)
             if heard:
                 return (
                     ("best_source" if learned.rung == "best" else "stack"),
-                    True,
+                    learned.calibrated,
                     capped(learned.stack.scores(ballot), learned.golds),
                     ballot,
                 )

@@ -5,7 +5,7 @@ from dataclasses import replace
 from raywf.aggregation.ballot import collect
 from raywf.aggregation.facts import FactSet
 from raywf.aggregation.identity import identity
-from raywf.aggregation.learning import Learned
+from raywf.aggregation.learning import Learned, until_calibrated
 from raywf.aggregation.stack import Golds, Stack, averaged
 
 
@@ -28,7 +28,8 @@ def by_itself(learned: Learned, facts: FactSet) -> Learned:
     return replace(
         learned,
         rung="best",
-        why=f"{len(truths)} gold answers, of which {learned.best!r} had most right: it is asked for by itself",
+        why=f"{len(truths)} gold answers, of which {learned.best!r} had most right: it is asked for by itself"
+        + until_calibrated(len(truths)),
         stack=Stack({learned.best: 0}, (float(weights[0]),), float(weights[1])),
         held_out=tuple(float(1 - p) for p in missed),
     )

@@ -3,10 +3,11 @@
     evidence at hand                                              rung
     nothing but the ballot                                        votes     majority, or log_pool of whole distributions
     ≥ 50 items with answers, no or few golds                      consensus Wawa weights, or log_pool; clones share a voice
-    ≥ 50 items with answers and truth                             stack     weights learned from gold
+    ≥ 30 items with answers and truth                             stack     weights learned from gold
     … and one source was clearly better on held-out gold          best      that source, by itself
 
-Only the last two are calibrated. `learn` is a function of the facts in canonical order and of nothing else: equal sets
+Only the last two are calibrated, and from 50 such items on.
+`learn` is a function of the facts in canonical order and of nothing else: equal sets
 give equal figures, bit for bit, however they were collected.
 """
 
@@ -24,7 +25,12 @@ from raywf.aggregation.identity import Key, identity
 from raywf.aggregation.leaning import direction
 from raywf.aggregation.stack import Golds, Stack, averaged, columns_of
 
+FITTED_FROM = 30
+"""Gold items with answers, from which a stack is fitted. Few of them lean on accuracy alone, so it comes gently: with 30 it is as good
+as consensus at its best and loses nothing like it where many poor sources outvote a good one (docs/aggregation.md, "The ladder")."""
 ENOUGH_GOLD = 50
+"""… and from which its confidence counts as calibrated. An item of the gold that nobody answered is none of them, so whoever gives
+fifty truths may have fewer, and shall not fall off a rung for it."""
 ENOUGH_ITEMS = 50
 CLEARLY = 2.0
 """Standard deviations by which a source has to beat the stack on held-out gold to stand alone. The stack can follow one source by
@@ -49,6 +55,11 @@ class Learned:
     """Per gold item 1 - p(truth) of a stack that had not seen it: what conformal sets rest on."""
 
     @property
+    def calibrated(self) -> bool:
+        """Whether there is a stack whose confidence may be read as a frequency."""
+        return self.stack is not None and self.golds >= ENOUGH_GOLD
+
+    @property
     def insights(self) -> tuple[str, ...]:
         return tuple(
             f"{', '.join(group)} repeat one another where the panel is divided; they share one voice"
@@ -64,7 +75,7 @@ class Learned:
 
 
 def learn(facts: FactSet) -> Learned:
-    """Everything that `facts` teach. O(answers), and one fit of the stack where there are 50 golds."""
+    """Everything that `facts` teach. O(answers), and one fit of the stack where there are 30 golds."""
     ballots, truths = [], []
     for item, answers in facts.by_item().items():
         ballots.append(collect(answer.candidate() for answer in answers))
@@ -77,15 +88,21 @@ def learn_from(ballots: Sequence[Ballot], truths: Sequence[Key | None]) -> Learn
     """`learn`, of ballots in canonical order and their truths; None where it is not known."""
     voted = [(ballot, truth) for ballot, truth in zip(ballots, truths, strict=True) if ballot.votes]
     graded = [(ballot, truth) for ballot, truth in voted if truth is not None]
-    if len(voted) < ENOUGH_ITEMS:
-        why = f"{len(voted)} items with answers are fewer than the {ENOUGH_ITEMS} that teach anything: plain votes"
-        return Learned(why=why, golds=len(graded), items=len(voted))
-    table = Table.of([ballot for ballot, _ in voted])
-    clusters = tuple(told_apart(clones(table), [b for b, _ in voted], [t for _, t in voted]))
-    weights = agreement_weights(table, clusters)
-    if len(graded) < ENOUGH_GOLD:
+    clusters: tuple[tuple[str, ...], ...] = ()
+    weights: dict[str, float] = {}
+    if len(voted) >= ENOUGH_ITEMS:
+        table = Table.of([ballot for ballot, _ in voted])
+        clusters = tuple(told_apart(clones(table), [b for b, _ in voted], [t for _, t in voted]))
+        weights = agreement_weights(table, clusters)
+    elif len(graded) < FITTED_FROM:
         why = (
-            f"{len(voted)} items with answers and {len(graded)} gold answers (a stack needs {ENOUGH_GOLD}): sources "
+            f"{len(voted)} items with answers are fewer than the {ENOUGH_ITEMS} that teach anything, and {len(graded)} gold "
+            f"answers fewer than the {FITTED_FROM} that a stack needs: plain votes"
+        )
+        return Learned(why=why, golds=len(graded), items=len(voted))
+    if len(graded) < FITTED_FROM:
+        why = (
+            f"{len(voted)} items with answers and {len(graded)} gold answers (a stack needs {FITTED_FROM}): sources "
             "count by their agreement with the others, and the confidence is not calibrated"
         )
         return Learned("consensus", why, len(graded), len(voted), weights, clusters)
@@ -125,7 +142,14 @@ def _stacked(
         b, held_out = averaged(alone, lambda _: np.ones(1))
         stack = Stack({best: 0}, (float(b[0]),), float(b[1]))
         scores = tuple(float(1 - p) for p in held_out[rows, alone.truth])
-    return Learned(rung, why, len(truths), items, weights, clusters, stack, best, scores)
+    return Learned(
+        rung, why + until_calibrated(len(truths)), len(truths), items, weights, clusters, stack, best, scores
+    )
+
+
+def until_calibrated(golds: int) -> str:
+    """What is to be said of a confidence that rests on few gold answers."""
+    return "" if golds >= ENOUGH_GOLD else f"; the confidence counts as calibrated from {ENOUGH_GOLD} on"
 
 
 def _best_source(ballots: list[Ballot], truths: list[Key], stacked: list[bool]) -> tuple[str, float]:

@@ -103,7 +103,7 @@ class EarlyStop:
             return NextSource(rest[0], "nobody has answered yet")
         if self._decided(ballot, rest):
             return NextSource(None, f"the {len(rest)} sources left could not overturn the leader, even together")
-        if self.learned.stack is None:
+        if not self.learned.calibrated:
             return NextSource(rest[0], f"the sources left could still overturn the leader, and {self.learned.why}")
         return self._weighed(ballot, rest)
 

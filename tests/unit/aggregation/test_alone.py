@@ -43,5 +43,5 @@ def test_its_calibration_is_its_own() -> None:
 
 
 def test_without_gold_it_is_refused_in_words() -> None:
-    with pytest.raises(InvalidInput, match="needs 50, but there are 49"):
-        ResultAggregator.from_facts(known(golds=49), "best_source").merge(AGAINST)
+    with pytest.raises(InvalidInput, match="needs 30, but there are 29"):
+        ResultAggregator.from_facts(known(golds=29), "best_source").merge(AGAINST)

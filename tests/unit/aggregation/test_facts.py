@@ -93,13 +93,39 @@ def test_what_is_learned_is_a_function_of_the_set_bit_for_bit(chance: random.Ran
 def test_the_ladder_is_climbed_as_evidence_comes_and_says_so() -> None:
     ballot = [Candidate("u", "a"), Candidate("v", "b"), Candidate("v", "e")]
     rungs = []
-    for items, gold in ((0, 0), (60, 0), (60, 49), (80, 60)):
+    for items, gold in ((0, 0), (60, 0), (60, 29), (30, 30), (60, 49), (80, 60)):
         result = ResultAggregator.from_facts(seeded(items, gold)).merge(ballot)
         rungs.append((result.rung, result.calibrated))
         assert result.why
     assert rungs[:3] == [("votes", False), ("consensus", False), ("consensus", False)]
-    assert rungs[3][0] in ("stack", "best") and rungs[3][1]
+    assert all(rung in ("stack", "best") for rung, _ in rungs[3:])
+    assert [calibrated for _, calibrated in rungs[3:]] == [False, False, True]
     assert result.value == "u"  # the one good source outweighs two poor ones
+
+
+@pytest.mark.parametrize("strategy", ["auto", "stack", "best_source"])
+def test_few_truths_give_weights_and_say_that_the_confidence_is_not_calibrated_yet(strategy: str) -> None:
+    ballot = [Candidate("u", "a"), Candidate("v", "b"), Candidate("v", "e")]
+    few = ResultAggregator.from_facts(seeded(60, 49), strategy).merge(ballot)
+    assert (few.value, few.calibrated) == ("u", False)
+    assert few.why.startswith("49 gold answers") and "calibrated from 50 on" in few.why
+    enough = ResultAggregator.from_facts(seeded(60, 50), strategy).merge(ballot)
+    assert (enough.value, enough.calibrated) == ("u", True)
+    assert "calibrated" not in enough.why
+
+
+@pytest.mark.parametrize("strategy", ["dawid_skene", "wawa"])
+def test_who_learns_without_gold_says_nothing_of_a_stack(strategy: str) -> None:
+    result = ResultAggregator.from_facts(seeded(40, 40), strategy).merge([Candidate("u", "a"), Candidate("u", "b")])
+    assert (result.value, result.calibrated) == ("u", False)
+    assert "gold" not in result.why
+
+
+def test_a_truth_of_an_item_that_nobody_answered_takes_no_rung_away() -> None:
+    silent = [fact for n in range(5) for fact in (Answer(f"s{n}", "a", None), Gold(f"s{n}", "u"))]
+    with_them = ResultAggregator.from_facts([*seeded(300, 45), *silent]).learned
+    without = ResultAggregator.from_facts(seeded(300, 45)).learned
+    assert with_them.golds == 45 and with_them.stack == without.stack is not None
 
 
 def test_feedback_told_twice_teaches_once() -> None:
@@ -135,6 +161,8 @@ def test_copies_of_a_poor_source_share_one_voice(noise: float) -> None:
 def test_a_conformal_set_needs_gold_and_covers_as_it_says() -> None:
     with pytest.raises(InvalidInput, match="50 gold answers, but there are 0"):
         ResultAggregator().conformal_set([Candidate("u", "a")])
+    with pytest.raises(InvalidInput, match="50 gold answers, but there are 49"):
+        ResultAggregator.from_facts(seeded(60, 49)).conformal_set([Candidate("u", "a")])
     known = ResultAggregator.from_facts(seeded(200, 200))
     fresh = seeded(400, 400, seed=9)
     items, truths = FactSet.of(fresh).by_item(), FactSet.of(fresh).golds

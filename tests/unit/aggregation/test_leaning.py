@@ -73,6 +73,18 @@ def test_a_source_that_towers_is_not_outvoted(others: list[float]) -> None:
     assert max(losses) <= 0.02
 
 
+@pytest.mark.parametrize("gold", [30, 40, 49])
+def test_fewer_than_fifty_truths_are_no_cliff(gold: int) -> None:
+    """Seven poor sources that err together outvote a good one by far where nothing but agreement is known."""
+    losses = []
+    for seed in range(4):
+        said, truths = panel([0.85, *[0.45] * 7], 350, seed, shared=0.8)
+        alone = statistics.fmean(row[0] == truth for row, truth in zip(said[50:], truths[50:], strict=True))
+        ballots = ballots_of(said)
+        losses.append(alone - accuracy(taught(ballots, truths, gold), ballots[50:], truths[50:]))
+    assert statistics.fmean(losses) <= 0.01
+
+
 def test_many_of_one_skill_are_better_together_than_the_luckiest_of_them() -> None:
     gains = []
     for seed in range(4):

@@ -143,7 +143,7 @@ def test_nobody_who_answers_is_an_abstention(values: list[Any]) -> None:
         ("left", {}, "a merge needs a list of results, got str: 'left'"),
         (["a", {"value": "b", "confidence": 90}], {}, "divide a percentage by 100"),
         (["a", {"value": "b", "weight": -1}], {}, r"the weight of source 'say\[1\]' is -1"),
-        (["a", {"value": "b", "probs": 0.5}], {}, "is no candidate"),
+        (["a", {"value": "b", "probs": 0.5}], {}, "are 0.5: give a mapping"),
         ([{"value": "a", "source": "x"}, {"value": "b", "source": "x"}], {}, "'x'"),
         ([1.0, math.nan], {}, "NaN"),
         ([1.0, "many"], {"strategy": "median"}, "'many'"),
@@ -166,7 +166,7 @@ def test_strategy_and_accept_at_may_be_known_only_at_run_time() -> None:
     assert raywf.testing.run(chosen, "majority", 0.99).decision == "escalated"
     with pytest.raises(WorkflowFailed, match="did you mean 'majority'"):
         raywf.testing.run(chosen, "majorty", 0.5)
-    with pytest.raises(WorkflowFailed, match="learns from gold answers and needs 50"):
+    with pytest.raises(WorkflowFailed, match="learns from gold answers and needs 30"):
         raywf.testing.run(chosen, "stack", 0.5)
 
 
