@@ -93,7 +93,9 @@ class _Run:
         self.judge = Judge(world, self.store, self.outside, _plans())
         self.stage = Stage(world, self.disk, self.network, self.judge, self.hosts)
         self.judge.clocks_are_right = not any(fault.kind == "clock-jump" for fault in scenario.faults)
+        lost = [fault for fault in scenario.faults if fault.kind == "lost-commit-replies"]
         last = max((fault.at + fault.lasts + _aftermath_s(fault) for fault in scenario.faults), default=0.0)
+        last += sum(map(_aftermath_s, lost))  # they wait for commits, and those for whatever else is wrong
         self.judge.troubled_until = last
         self.client: Process | None = None
         self.is_done = False
