@@ -62,6 +62,7 @@ PARTS = (
             "raywf/runtime/work",
             "raywf/runtime/code",
             "raywf/runtime/evaluate",
+            "raywf/runtime/plain",
         ),
     ),
     ("submits and answers", ("raywf/runtime/owner", "raywf/runtime/outbox", "raywf/runtime/service")),
