@@ -26,8 +26,9 @@ from raywf.aggregation.leaning import direction
 from raywf.aggregation.stack import Golds, Stack, averaged, columns_of
 
 FITTED_FROM = 30
-"""Gold items with answers, from which a stack is fitted. Few of them lean on accuracy alone, so it comes gently: with 30 it is as good
-as consensus at its best and loses nothing like it where many poor sources outvote a good one (docs/aggregation.md, "The ladder")."""
+"""Gold items with answers, from which a stack is fitted. Few of them lean on accuracy alone, so it comes gently: it costs
+a point or a few where sources are nearly equal, and saves ten to thirty where many poor ones outvote a good one (docs/aggregation.md,
+"The ladder")."""
 ENOUGH_GOLD = 50
 """… and from which its confidence counts as calibrated. An item of the gold that nobody answered is none of them, so whoever gives
 fifty truths may have fewer, and shall not fall off a rung for it."""
