@@ -193,11 +193,12 @@ class Standing:
     def __init__(self, sums: Sums | None = None) -> None:
         self.sums: Sums = sums or {}
 
-    def exchange(self, before: Dossier | None, after: Dossier) -> None:
-        """An item was known as `before` (None: not at all) and is known as `after`."""
+    def exchange(self, before: Dossier | None, after: Dossier | None) -> None:
+        """An item was known as `before` (None: not at all) and is known as `after` (None: no more)."""
         if before is not None:
             self._add(contribution(before), -1)
-        self._add(contribution(after), 1)
+        if after is not None:
+            self._add(contribution(after), 1)
 
     def _add(self, more: Sums, sign: int) -> None:
         sums = self.sums

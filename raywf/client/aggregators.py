@@ -235,8 +235,12 @@ class AsyncAggregator:
                     await self._answer([part])
                 return
             for _, answer in parts:
-                if not answer.done():
+                if answer.done():
+                    continue
+                if isinstance(error, Exception):
                     answer.set_exception(error)
+                else:  # this loop comes to its end: whoever waits is cancelled with it
+                    answer.cancel()
             if not isinstance(error, Exception):
                 raise
         else:

@@ -46,6 +46,8 @@ GOLD_KEPT = 1000
 LEARNS = frozenset({"auto", "stack", "best_source", "dawid_skene", "one_coin"})
 NEED_GOLD = frozenset({"stack", "best_source"})
 _PER_READ = 500
+FEW = 100
+"""Items of which one is more than the hundredth part, by which trust must have moved before it is worked out anew."""
 _CACHED = 4096
 
 
@@ -279,7 +281,14 @@ class Aggregating:
         chosen = self._strategy(strategy, accept_at)
         async with self._lock:
             told, known = await self._told(entries)
+            # Who asks again, because the answer got lost, is answered as before: what an item says of its own sources does not
+            # count for it. Beyond FEW items one of them changes nothing that is looked at.
+            again = [before for before, _ in known.values() if before] if self.standing.items < FEW else []
+            for before in again:
+                self.standing.exchange(before, None)
             results = self._answers(chosen, [known[entry[0]][1] for entry in entries])
+            for before in again:
+                self.standing.exchange(None, before)
             self._learn(told, known)
         await self._durable()
         return results

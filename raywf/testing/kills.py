@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from raywf.aggregation import FactSet
 from raywf.core.codec import from_record, last_part
 from raywf.core.execution import fold
 from raywf.definition.compile import compile_plan
@@ -27,6 +28,7 @@ from raywf.definition.workflows import Workflow, as_workflow
 from raywf.errors import InvalidInput, RaywfError
 from raywf.ports import Batch, EventRow
 from raywf.runtime.data import pack
+from raywf.testing.aggregators import Known, checked
 from raywf.testing.faults import Faults
 from raywf.testing.ledger import Call, Clock, Ledger
 from raywf.testing.lives import ID, Calm, Lives, Scene
@@ -118,6 +120,7 @@ def chaos(
     signals: Mapping[str, Any] | None = None,
     approve: bool | None = None,
     seed: int = 0,
+    aggregators: Known | None = None,
     limit: int = 200,
     **kwargs: Any,
 ) -> ChaosReport:
@@ -125,12 +128,12 @@ def chaos(
 
     Tasks run for real, once and more often for every kill: hand the workflow an input with which that does no harm. At
     more than ``limit`` boundaries that many are tried, evenly spread, the first and the last among them. ``signals``,
-    ``approve`` and ``seed`` as in ``run``. Raises ``RaywfError`` where the calm run cannot end by itself.
+    ``approve``, ``seed`` and ``aggregators`` as in ``run``. Raises ``RaywfError`` where the calm run cannot end by itself.
     """
     if type(limit) is not int or limit < 1:
         raise InvalidInput(f"limit={limit!r}: at least one boundary must be tried")
     found = as_workflow(workflow)
-    play = _Play(found, bind_input(found, args, kwargs), dict(signals or {}), approve, seed)
+    play = _Play(found, bind_input(found, args, kwargs), dict(signals or {}), approve, seed, checked(aggregators))
     watch = _Listing()
     calm = play.run(watch)
     steady = play.run(Calm()).end == calm.end
@@ -164,6 +167,7 @@ class _Play:
     signals: Mapping[str, Any]
     approve: bool | None
     seed: int
+    aggregators: Mapping[str, FactSet]
 
     def run(self, watch: Calm) -> _Run:
         ledger = Ledger()
@@ -179,6 +183,7 @@ class _Play:
             self.seed,
             watch,
             clerk.decide,
+            aggregators=self.aggregators,
         )
         lives = clerk.lives = Lives(scene)
         histories: list[tuple[str, list[EventRow], WorkflowDefinition]] = []
