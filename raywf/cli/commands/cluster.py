@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import contextlib
+import sys
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -15,10 +18,11 @@ if TYPE_CHECKING:
     from raywf.client.nodes import Bystander, NodeStatus
 
 
+T = TypeVar("T")
+
+
 def nodes(as_json: AsJson = False, store: Store = None, namespace: Namespace = "default") -> None:
     """List the nodes, with the workflow actors, shards and open executions on each."""
-    import asyncio
-
     from raywf.cli.output import stdout_console, write_json
     from raywf.client.nodes import node_statuses
 
@@ -26,7 +30,7 @@ def nodes(as_json: AsJson = False, store: Store = None, namespace: Namespace = "
         async with _engine(store, namespace) as supervisor:
             return await node_statuses(supervisor)
 
-    found = asyncio.run(look())
+    found = _beside(look())
     if as_json:
         write_json([{**each.model_dump(), "shards": each.shards, "open": each.open} for each in found])
     else:
@@ -42,8 +46,6 @@ def drain(
     namespace: Namespace = "default",
 ) -> None:
     """Prepare the removal of a node: its shards move to others. Returns when it can be ended."""
-    import asyncio
-
     from raywf.cli.output import note, say
     from raywf.client import nodes as of
 
@@ -59,8 +61,16 @@ def drain(
         async with _engine(store, namespace) as supervisor:
             await of.drain(supervisor, place.store, node, deadline, tell)
 
-    asyncio.run(run())
+    _beside(run())
     say(f"node {node} is drained: nothing of this engine is on it, and it can be ended")
+
+
+def _beside(work: Coroutine[Any, Any, T]) -> T:
+    """Run it while connected to Ray, which prints its own warnings to stdout, where only data belongs."""
+    import asyncio
+
+    with contextlib.redirect_stdout(sys.stderr):
+        return asyncio.run(work)
 
 
 def _engine(store: str | None, namespace: str) -> Bystander:
