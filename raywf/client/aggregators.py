@@ -21,7 +21,7 @@ from raywf.aggregation.shapes import check_sound
 from raywf.definition import values
 from raywf.errors import InvalidInput, NotConnected, RaywfError, StoreUnavailable
 from raywf.ports import Clock
-from raywf.runtime.aggregating import unpacked
+from raywf.runtime.aggregating import NEED_GOLD, unpacked
 from raywf.runtime.spec import aggregator_spec
 from raywf.sealing import Codec
 
@@ -372,7 +372,10 @@ def _decoded(result: AggregateResult, accept_at: float) -> AggregateResult:
             check_sound(value)
     except Exception:  # a class says no by whatever error it likes
         heard = [Candidate(_back(p.value), p.source, p.confidence, None, p.share) for p in result.provenance]
-        again = ResultAggregator(result.strategy, accept_at=accept_at).merge(heard)
+        strategy = (
+            "auto" if result.strategy in NEED_GOLD else result.strategy
+        )  # what was learned is not here; shares are
+        again = ResultAggregator(strategy, accept_at=accept_at).merge(heard)
         return replace(again, rung=result.rung, insights=result.insights)
     return replace(
         result,

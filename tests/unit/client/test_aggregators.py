@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from pydantic import BaseModel, model_validator
+from pydantic_core import from_json
 
 from raywf.aggregation import Candidate, ResultAggregator
-from raywf.client.aggregators import AsyncAggregator
+from raywf.client.aggregators import AsyncAggregator, _decoded
+from raywf.definition import values
 from raywf.errors import InvalidInput
 from raywf.journal import memory
 from raywf.journal.memory import MemoryJournal
@@ -125,3 +129,26 @@ async def test_its_facts_have_all_that_a_merge_in_memory_has(make: Make) -> None
     assert known.calibration().golds == 60
     assert "a" in known.conformal_set(asked)
     assert known.early_stop({"sage": 1.0, "fool": 1.0}).next_source([]).source == "sage"
+
+
+class Span(BaseModel):
+    low: int
+    high: int
+
+    @model_validator(mode="after")
+    def in_order(self) -> Span:
+        if self.low > self.high:
+            raise ValueError(f"{self.low} is above {self.high}")
+        return self
+
+
+@pytest.mark.parametrize("strategy", ["stack", "best_source", "majority"])
+def test_a_record_that_its_class_refuses_is_merged_from_what_the_sources_said(strategy: str) -> None:
+    """The fields of two answers may not go together; there is no evidence here that a stack could be learned from."""
+    spans = [from_json(values.encode(Span(low=low, high=low + 1))) for low in (1, 1, 5)]
+    merged = ResultAggregator("fields").merge(votes(*(each["v"] for each in spans)))
+    broken = replace(
+        ResultAggregator("majority").merge(votes(*spans)),
+        strategy=strategy, value={**spans[0], "v": {"low": 5, "high": 2}}, parts=merged.parts,
+    )  # fmt: skip
+    assert _decoded(broken, 0.5).value == Span(low=1, high=2)
