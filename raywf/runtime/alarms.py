@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from raywf.core.timers import Timers
 from raywf.ports import Clock
+from raywf.runtime.local import LoopClock
 
 Key = tuple[str, int, int | None, str]
 """Execution, task, item, and what for."""
@@ -34,6 +35,8 @@ class Alarms:
         self._handle: asyncio.TimerHandle | None = None
         self._rings_at = float("inf")
         self._is_over = False
+        # A clock that the loop itself moves cannot jump unseen, and years pass on it: looking would be all there is to do.
+        self._notice_s = float("inf") if isinstance(clock, LoopClock) else NOTICE_S
 
     def __len__(self) -> int:
         return len(self._instants) + len(self._lengths)
@@ -61,7 +64,7 @@ class Alarms:
         now = self._clock.monotonic()
         if now + seconds < self._rings_at and not self._is_over:
             self._cancel()
-            delay = min(max(0.0, seconds), NOTICE_S)
+            delay = min(max(0.0, seconds), self._notice_s)
             self._rings_at = now + delay
             self._handle = self._loop.call_later(delay, self._look)
 
