@@ -372,9 +372,8 @@ def _decoded(result: AggregateResult, accept_at: float) -> AggregateResult:
             check_sound(value)
     except Exception:  # a class says no by whatever error it likes
         heard = [Candidate(_back(p.value), p.source, p.confidence, None, p.share) for p in result.provenance]
-        strategy = (
-            "auto" if result.strategy in NEED_GOLD else result.strategy
-        )  # what was learned is not here; shares are
+        # What was learned is not here; the shares it gave are.
+        strategy = "auto" if result.strategy in NEED_GOLD else result.strategy
         again = ResultAggregator(strategy, accept_at=accept_at).merge(heard)
         return replace(again, rung=result.rung, insights=result.insights)
     return replace(

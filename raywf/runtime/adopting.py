@@ -15,6 +15,7 @@ log = logging.getLogger("raywf.adopting")
 
 
 AGAIN_S = 5.0
+"""How long an import waits for a store that did not answer."""
 
 
 async def adopt_imported(owner: Owner, command: InboxRow) -> None:

@@ -391,9 +391,8 @@ class Aggregating:
         found = self._fitted.get((strategy, accept_at))
         if found is None:
             found = ResultAggregator.from_facts(self.gold.facts(), strategy, accept_at=accept_at)
-            if (
-                strategy in NEED_GOLD and found.learned.stack is None
-            ):  # truths of items that nobody answered teach nothing
+            if strategy in NEED_GOLD and found.learned.stack is None:
+                # Truths of items that nobody answered teach nothing.
                 found = ResultAggregator.from_facts(found.facts, accept_at=accept_at)
             self._fitted[strategy, accept_at] = found
         return found

@@ -23,6 +23,12 @@ NOTICE_S = 10.0
 """Nobody who waits for an instant sleeps longer than this without having looked at the wall clock."""
 
 
+def notice_s(clock: Clock) -> float:
+    """How long one may sleep on a clock without looking at it. A clock that the loop itself moves cannot jump unseen, and years
+    pass on it: looking would be all there is to do."""
+    return float("inf") if isinstance(clock, LoopClock) else NOTICE_S
+
+
 class Alarms:
     """Calls ``ring`` with the keys whose time has come, on the loop."""
 
@@ -35,8 +41,7 @@ class Alarms:
         self._handle: asyncio.TimerHandle | None = None
         self._rings_at = float("inf")
         self._is_over = False
-        # A clock that the loop itself moves cannot jump unseen, and years pass on it: looking would be all there is to do.
-        self._notice_s = float("inf") if isinstance(clock, LoopClock) else NOTICE_S
+        self._notice_s = notice_s(clock)
 
     def __len__(self) -> int:
         return len(self._instants) + len(self._lengths)

@@ -390,12 +390,12 @@ class Host:
             grown = outcome.startswith(MARK)
             if options.cache is not None and not grown:
                 self.keep_result(live, node, item, outcome)
-            self.turn(
-                live,
+            made = (
                 self._grown(live, where, attempt, outcome)
                 if grown
-                else _new(ev.TaskCompleted, (where, attempt, outcome)),
+                else _new(ev.TaskCompleted, (where, attempt, outcome))
             )
+            self.turn(live, made)
         elif outcome is None:
             self.turn(live, ev.AttemptCancelled(where, attempt, getattr(handle, "abandoned", False)))
         else:

@@ -29,7 +29,7 @@ from itertools import islice
 from raywf.core.execution import outstanding
 from raywf.errors import StoreUnavailable
 from raywf.ports import Clock, Journal, Loaded
-from raywf.runtime.alarms import NOTICE_S
+from raywf.runtime.alarms import notice_s
 from raywf.runtime.host import Host
 from raywf.runtime.live import Live
 from raywf.runtime.outbox import Outbox
@@ -157,7 +157,7 @@ class Sleepers:
             self._look_at = at
             if self._alarm is not None:
                 self._alarm.cancel()
-            delay = min(max(0.0, at - self._clock.now()), NOTICE_S)
+            delay = min(max(0.0, at - self._clock.now()), notice_s(self._clock))
             self._alarm = asyncio.get_running_loop().call_later(delay, self._ring)
 
     def _ring(self) -> None:

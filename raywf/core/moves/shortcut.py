@@ -18,9 +18,8 @@ _FIRST = (_READY, _RUNNING)
 _REST = _READY[6:]
 _PENDING, _COMPLETED = TaskStatus.PENDING, TaskStatus.COMPLETED
 _CLOSE = (Close(),)
-_new = (
-    tuple.__new__
-)  # without the constructor's own call: this is made for every event, and of slices, which copy fastest
+_new = tuple.__new__
+"""Without the constructor's own call: this is made for every event, and of slices, which copy fastest."""
 
 
 def completed(state: ExecutionState, event: TaskCompleted) -> tuple[ExecutionState, tuple[Effect, ...]] | None:
